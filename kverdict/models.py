@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the stages hand to each other: frozen values, written as JSON into a run's folder.
+
+Reading order is the way of the data: Series -> BaseChoice -> Applied -> ConfigProof ->
+Build -> Boot -> Evaluation.  Judgements over them are in verdict.py.  Paths are relative to the
+folder that the value is stored in; times are in seconds; sizes in bytes; digests are SHA-256 in
+hex unless the name says otherwise.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Frozen(BaseModel):
+    """A value: cannot change, knows no extra keys, compares by content."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def to_json(self) -> str:
+        return self.model_dump_json(indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        return cls.model_validate_json(text)
+
+
+# --- the series ---------------------------------------------------------------------------------
+
+
+class SourceKind(Enum):
+    MESSAGE_ID = "message-id"
+    MBOX = "mbox"
+    MAILDIR = "maildir"
+    PATCH_FILES = "patch files"
+    REV_RANGE = "rev range"
+
+
+class Attestation(Frozen):
+    """What b4 found of signatures on one patch mail.
+
+    ``attested`` holds only when at least one signature passed and none mismatched the From.
+    """
+
+    attested: bool
+    results: tuple[str, ...] = ()  # as b4 words them: "signed ed25519/alice@example.org"
+
+
+class BlobChange(Frozen):
+    """One ``index`` line of a diff: which blob a path had before."""
+
+    old_path: str
+    preimage: str  # abbreviated blob id; all zeros for a file that the patch creates
+    new_path: str
+
+
+class Patch(Frozen):
+    number: int  # from 1
+    message_id: str
+    subject: str  # without the [PATCH ...] prefix
+    author: str  # "Name <address>"
+    date: datetime
+    patch_id: str | None  # git patch-id --stable
+    blobs: tuple[BlobChange, ...]
+    attestation: Attestation
+    trailers_added: tuple[str, ...] = ()  # collected from replies
+
+
+class Series(Frozen):
+    """A complete series, ready for git am: ``mbox`` is an mboxrd with one mail a patch."""
+
+    kind: SourceKind
+    asked: str  # as the user gave it
+    message_id: str | None  # of the cover letter, else of the first patch
+    subject: str
+    author: str
+    revision: int
+    newest_revision: int  # greater than revision when a newer one was seen
+    cover: str | None  # text of the cover letter
+    base_commit: str | None  # strictly parsed, 40 or 64 hex digits
+    prerequisite_patch_ids: tuple[str, ...]
+    change_id: str | None
+    patches: tuple[Patch, ...]
+    mbox: str  # file name beside series.json
+    mbox_digest: str
+    rev_range: tuple[str, str] | None = None  # (base sha, tip sha) when kind is REV_RANGE
+
+
+# --- base and apply -----------------------------------------------------------------------------
+
+
+class BaseHow(Enum):
+    BASE_COMMIT = "base-commit trailer"
+    USER = "--base"
+    GUESS = "guessed by preimage blobs"
+    RANGE = "rev range"
+
+
+class BaseAttempt(Frozen):
+    """One candidate that was looked at, also when it was rejected."""
+
+    how: BaseHow
+    ref: str  # as named: a ref, a sha
+    sha: str | None  # None when the tree does not have it
+    blobs_matched: int
+    blobs_total: int
+    applies: bool | None  # None when it was not probed
+    note: str
+
+
+class Prerequisite(Frozen):
+    patch_id: str
+    state: str  # "in base", "applied from <message-id>"
+
+
+class BaseChoice(Frozen):
+    how: BaseHow
+    sha: str
+    ref: str
+    description: str  # git describe, or the kernel version of the Makefile
+    blobs_matched: int
+    blobs_total: int
+    attempts: tuple[BaseAttempt, ...]
+    prerequisites: tuple[Prerequisite, ...] = ()
+
+
+class AppliedPatch(Frozen):
+    number: int
+    subject: str
+    commit: str
+    three_way: bool
+    paths: tuple[str, ...]  # touched, sorted
+
+
+class Applied(Frozen):
+    base: str
+    tip: str
+    patches: tuple[AppliedPatch, ...]
+
+
+# --- configuration ------------------------------------------------------------------------------
+
+
+class SymbolState(Enum):
+    AS_ASKED = "as asked"
+    DIFFERS = "differs"
+    UNKNOWN = "unknown symbol"  # this tree has no such symbol
+
+
+class SymbolProof(Frozen):
+    """One requested symbol: what was asked, what the written .config says, and why."""
+
+    name: str  # without CONFIG_
+    asked: str
+    got: str  # "n" when absent
+    state: SymbolState
+    fragment: str  # file name of the fragment that asked
+    required: bool
+    why: str = ""  # the unmet dependency by name, or the select that forces it, one line
+
+
+class AddedSymbol(Frozen):
+    """A dependency that was turned on although no fragment names it."""
+
+    name: str
+    value: str
+    needed_by: str
+
+
+class ConfigProof(Frozen):
+    digest: str  # of the .config
+    kernel_version: str
+    compiler: str
+    asked: tuple[SymbolProof, ...]
+    added: tuple[AddedSymbol, ...]
+    differing: tuple[
+        str, ...
+    ]  # symbols on which make olddefconfig disagreed: "NAME: ours -> make's"
+    notes: tuple[str, ...] = ()  # e.g. Kconfig could not be parsed, merged without resolution
+
+
+# --- build --------------------------------------------------------------------------------------
+
+
+class Diagnostic(Frozen):
+    """One message of the compiler, linker, modpost or make."""
+
+    severity: str  # "error" or "warning"
+    file: str | None
+    line: int | None
+    message: str
+    flag: str | None = None  # "-Wunused-variable"
+
+
+class Build(Frozen):
+    ok: bool
+    seconds: float
+    clean: bool  # built from an empty object folder
+    confirmed_clean: bool  # a failure that a clean build repeated
+    build_id: str | None  # GNU build-id of vmlinux, hex
+    bzimage_digest: str | None
+    first_error: Diagnostic | None
+    warnings: tuple[Diagnostic, ...]
+
+
+# --- boot ---------------------------------------------------------------------------------------
+
+
+class Accelerator(Enum):
+    KVM = "kvm"
+    TCG = "tcg"
+
+
+class GuestEnd(Enum):
+    """How the guest's life ended."""
+
+    DONE = "done"  # the suite said so and the guest powered off
+    PANIC = "panic"
+    BOOT_TIMEOUT = "no userspace within the boot limit"
+    SILENCE = "silent for too long"
+    TIMEOUT = "over the limit for the whole guest"
+    LOST = "ended without a word"
+    RESULTS_FULL = "filled its results folder"
+    NOT_STARTED = "not started"
+
+
+class Outcome(Enum):
+    """What one case reported on one kernel."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    SKIP = "skip"  # the feature is not there
+    TIMEOUT = "timeout"
+    CRASH = "crash"  # the case's process died by a signal, or the guest died in it
+    ERROR = "error"  # the case itself is broken: our trouble
+    NOT_RUN = "not run"  # the guest was gone before its turn
+
+
+class CaseResult(Frozen):
+    id: str
+    title: str
+    source: str  # man page, commit message, upstream selftest
+    outcome: Outcome
+    message: str
+    seconds: float
+
+
+class BenchRow(Frozen):
+    """One way to populate, over several rounds; ``unit`` says what was counted."""
+
+    name: str  # "write" or "memcpy"
+    unit: str  # "ns" or "guest instructions"
+    mib: int
+    rounds: tuple[int, ...]
+    median: int
+    minimum: int
+    maximum: int
+
+
+class SplatKind(Enum):
+    PANIC = "panic"
+    OOPS = "oops"
+    BUG = "BUG"
+    WARN = "WARN"
+    KASAN = "KASAN"
+    UBSAN = "UBSAN"
+    LOCKDEP = "lockdep"
+    RCU_STALL = "RCU stall"
+    HUNG_TASK = "hung task"
+    LOCKUP = "lockup"
+
+
+class Splat(Frozen):
+    """One report of the kernel against itself on the console."""
+
+    kind: SplatKind
+    title: str  # one line, without time stamp
+    function: str | None
+    line: int  # of the console log, from 1
+    excerpt: str  # at most 40 lines
+    during: str | None = None  # id of the case that was running
+
+
+class Guest(Frozen):
+    """What one boot showed."""
+
+    accelerator: Accelerator
+    accelerator_why: str
+    end: GuestEnd
+    seconds: float
+    boot_seconds: float | None  # to the suite's first line
+    release: str | None  # uname -r in the guest
+    build_id: str | None  # of the running kernel, from /sys/kernel/notes
+    config_digest: str | None  # of /proc/config.gz, unpacked
+    kvm: bool  # /dev/kvm answered in the guest
+    cases: tuple[CaseResult, ...]
+    bench: tuple[BenchRow, ...]
+    splats: tuple[Splat, ...]
+    console_scanned: bool
+    console_tail: tuple[str, ...]
+    bench_note: str = ""
+
+
+# --- evaluation ---------------------------------------------------------------------------------
+
+
+class Recipe(Frozen):
+    """How a commit is evaluated; together with the tree it is the key of an Evaluation."""
+
+    arch: str
+    fragments: tuple[tuple[str, str], ...]  # (file name, digest)
+    toolchain: str
+    suite: str  # digest of the guest suite
+    accelerator: str  # "auto", "kvm" or "tcg"
+    bench_mib: int
+
+
+class Evaluation(Frozen):
+    """All that was found out about one commit with one recipe."""
+
+    key: str
+    commit: str
+    tree: str
+    describe: str  # for people: "base", "patch 2/3"
+    config: ConfigProof | None
+    build: Build | None
+    guest: Guest | None
+    infra: str | None = None  # our trouble, when it stopped the evaluation

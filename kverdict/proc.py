@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The only module that starts processes.
+
+Every process gets an argv list, an environment given by the caller, its own process group and a
+time limit; when it must go, the whole group goes: SIGTERM, a grace period, SIGKILL.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from kverdict.errors import ExitStatus, InfraError
+
+GRACE_SECONDS = 3.0
+TICK_SECONDS = 0.25
+CHUNK = 65536
+KEEP_FROM_PARENT = ("PATH", "HOME", "LANG", "USER", "LOGNAME", "TMPDIR", "XDG_CACHE_HOME")
+
+
+class ToolMissing(InfraError):
+    """A program that must be installed is not."""
+
+    status = ExitStatus.TOOL_MISSING
+
+
+class CommandFailed(InfraError):
+    """A program that has to succeed did not."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a process ended; ``stopped`` is our reason when we ended it, else None."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    stdout: bytes
+    stderr: bytes
+    seconds: float
+    stopped: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.returncode == 0 and self.stopped is None
+
+    @property
+    def text(self) -> str:
+        return self.stdout.decode(errors="backslashreplace")
+
+    @property
+    def error_text(self) -> str:
+        return self.stderr.decode(errors="backslashreplace")
+
+
+def plain_environment(**extra: str) -> dict[str, str]:
+    """The few variables that tools outside the sandbox need, in the C locale; no GIT_*."""
+    kept = {name: os.environ[name] for name in KEEP_FROM_PARENT if name in os.environ}
+    return {**kept, "LC_ALL": "C", **extra}
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes = b"",
+    timeout: float = 600,
+    check: bool = False,
+) -> Finished:
+    """Run to the end and keep both outputs; for tools whose output is known to be small.
+
+    Raises ToolMissing, and CommandFailed when ``check`` is set and it does not exit with 0.
+    """
+    began = time.monotonic()
+    with _started(argv, cwd, env, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            stdout, stderr = process.communicate(stdin, timeout=timeout)
+            stopped = None
+        except subprocess.TimeoutExpired:
+            _kill_group(process)
+            stdout, stderr = process.communicate()
+            stopped = f"time limit of {timeout:.0f} s"
+        seconds = time.monotonic() - began
+    done = Finished(tuple(argv), process.returncode, stdout, stderr, seconds, stopped)
+    if check and not done.ok:
+        raise failure_of(done)
+    return done
+
+
+def failure_of(done: Finished) -> CommandFailed:
+    """The error that says which command failed, with its last words."""
+    last = (done.error_text.strip() or done.text.strip() or "no output").splitlines()[-1]
+    how = done.stopped or f"exit status {done.returncode}"
+    return CommandFailed(
+        f"{Path(done.argv[0]).name} failed ({how}): {last}", detail=done.error_text
+    )
+
+
+def stream(
+    argv: Sequence[str],
+    *,
+    log: Path,
+    timeout: float,
+    log_limit: int,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    on_line: Callable[[str], None] | None = None,
+    watch: Callable[[], str | None] | None = None,
+) -> Finished:
+    """Run with stdout and stderr merged into ``log``, calling ``on_line`` for each line.
+
+    ``watch`` is asked about four times a second and may give a reason to end the process.  No
+    more than ``log_limit`` bytes are kept or passed on; reaching it ends the process as well.
+    """
+    began = time.monotonic()
+    stopped: str | None = None
+    written = 0
+    with (
+        log.open("wb") as out,
+        _started(argv, cwd, env, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT) as process,
+    ):
+        assert process.stdout is not None
+        lines = _LineSplitter(on_line)
+        for chunk in _chunks(process, process.stdout):
+            kept = chunk[: log_limit - written]
+            written += len(kept)
+            out.write(kept)
+            lines.feed(kept)
+            stopped = (
+                f"output over the limit of {log_limit} bytes"
+                if written >= log_limit
+                else watch()
+                if watch is not None
+                else None
+            )
+            if stopped is None and time.monotonic() - began > timeout:
+                stopped = f"time limit of {timeout:.0f} s"
+            if stopped is not None:
+                _kill_group(process)
+                break
+        lines.flush()
+        process.wait()
+    seconds = time.monotonic() - began
+    return Finished(tuple(argv), process.returncode, b"", b"", seconds, stopped)
+
+
+class _LineSplitter:
+    """Cuts a byte stream into decoded lines; a line that never ends is passed on in pieces."""
+
+    LONGEST = 65536
+
+    def __init__(self, on_line: Callable[[str], None] | None) -> None:
+        self._on_line = on_line
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> None:
+        if self._on_line is None:
+            return
+        *whole, self._rest = (self._rest + chunk).split(b"\n")
+        for line in whole:
+            self._emit(line)
+        if len(self._rest) > self.LONGEST:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._rest:
+            self._emit(self._rest)
+        self._rest = b""
+
+    def _emit(self, line: bytes) -> None:
+        if self._on_line is not None:
+            self._on_line(line.decode(errors="backslashreplace").rstrip("\r"))
+
+
+def _chunks(process: subprocess.Popen[bytes], pipe: IO[bytes]) -> Iterator[bytes]:
+    """Output as it comes, and an empty chunk at every tick of silence, until the pipe closes.
+
+    A grandchild may hold the pipe open after the process has exited: then one last look is
+    taken and the rest is given up.
+    """
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        while True:
+            exited = process.poll() is not None
+            if selector.select(0 if exited else TICK_SECONDS):
+                chunk = os.read(pipe.fileno(), CHUNK)
+                if not chunk:
+                    return
+                yield chunk
+            elif exited:
+                return
+            else:
+                yield b""
+
+
+@contextmanager
+def _started(
+    argv: Sequence[str],
+    cwd: Path | None,
+    env: Mapping[str, str] | None,
+    *,
+    stdin: int,
+    stderr: int,
+) -> Iterator[subprocess.Popen[bytes]]:
+    try:
+        process = subprocess.Popen(
+            list(argv),
+            cwd=cwd,
+            env=dict(plain_environment() if env is None else env),
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        if cwd is not None and not cwd.is_dir():
+            raise InfraError(f"{cwd} is gone", "start again") from error
+        raise ToolMissing(f"{argv[0]} is not installed", "run `make setup`") from error
+    try:
+        yield process
+    finally:
+        # Also on Ctrl-C and when the caller gave up: nothing outlives the call.
+        _kill_group(process)
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None and not pipe.closed:
+                pipe.close()
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    for sig, grace in ((signal.SIGTERM, GRACE_SECONDS), (signal.SIGKILL, GRACE_SECONDS)):
+        try:
+            os.killpg(process.pid, sig)
+        except ProcessLookupError:
+            break
+        except PermissionError:  # the group's last member is a zombie of another user
+            break
+        if _gone(process, grace):
+            break
+    process.wait()
+
+
+def _gone(process: subprocess.Popen[bytes], grace: float) -> bool:
+    """Whether the whole group ended within ``grace`` seconds."""
+    until = time.monotonic() + grace
+    while time.monotonic() < until:
+        process.poll()
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.02)
+    return False
