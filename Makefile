@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The two commands: `make demo` and `make test`.
+
+PYTHON := .venv/bin/python
+TREE ?= debian:7.2
+SERIES ?= patches/gmem-write-v7-port.mbx
+
+.PHONY: help demo test setup setup-test lint types unit e2e bench format lock clean
+
+help:
+	@echo "make demo    verify the bundled series on a real kernel (SERIES=..., TREE=...)"
+	@echo "make test    lint, types, unit tests, then tests that build and boot kernels"
+	@echo "make unit    only what needs no kernel"
+	@echo "make bench   where the time goes"
+
+# The port has findings, so the verdict of the demo is status 1, and that is its success.
+demo: setup
+	@./pipeline.py verify $(SERIES) --tree $(TREE) || test $$? -eq 1
+
+test: setup-test lint types unit e2e
+
+setup:
+	@python3 scripts/setup.py
+
+setup-test:
+	@python3 scripts/setup.py --test
+
+lint: setup-test
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+types: setup-test
+	$(PYTHON) -m mypy
+
+unit: setup-test
+	$(PYTHON) -m pytest -m "not e2e" --cov --cov-report=term --cov-fail-under=90
+
+e2e: setup-test
+	$(PYTHON) -m pytest -m e2e --durations=15
+
+bench: setup
+	$(PYTHON) scripts/bench.py
+
+format: setup-test
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+# Needs uv; the result is checked in.
+lock:
+	uv pip compile -q --generate-hashes --no-header --no-emit-index-url --python-version 3.11 \
+		pyproject.toml -o requirements.lock
+	uv pip compile -q --generate-hashes --no-header --no-emit-index-url --python-version 3.11 \
+		--extra dev pyproject.toml -o requirements-dev.lock
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
