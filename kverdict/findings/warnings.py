@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a build log says: messages of gcc, the linker, objtool, modpost, Kconfig and make.
+
+Formats: gcc "file:line:column: severity: text [-Wflag]" (GNU coding standards, 4.4), binutils
+"ld: file.o: text", scripts/mod/modpost.c "ERROR: modpost: text", tools/objtool
+"vmlinux.o: warning: objtool: text", GNU make "make[2]: *** [Makefile:12: target] Error 1".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from kverdict.models import Diagnostic
+
+_PLACE = r"(?P<file>[^\s:][^:\n]*):(?P<line>\d+)(?::\d+)?"
+_COMPILER = re.compile(
+    rf"^{_PLACE}: (?P<severity>fatal error|error|warning): "
+    r"(?P<message>.+?)(?: \[(?P<flag>-W[^\]\s]+)\])?$"
+)
+_OBJTOOL = re.compile(r"^(?P<file>\S+\.o): (?P<severity>error|warning): (?P<message>objtool: .+)$")
+_MODPOST = re.compile(r"^(?P<severity>ERROR|WARNING): (?P<message>modpost: .+)$")
+_KCONFIG = re.compile(rf"^{_PLACE}:(?P<severity>error|warning): ?(?P<message>.+)$")
+_LINKER = re.compile(
+    r"^(?:\S*/)?ld: (?:(?P<file>\S+?\.[oa]): )?(?:in function `[^']+': )?"
+    r"(?:(?P<severity>error|warning): )?(?P<message>.+)$"
+)
+_UNDEFINED = re.compile(
+    r"^(?:(?:\S*/)?ld: )?(?P<file>[^\s:]+?):(?:\(\S+\)|(?P<line>\d+)): "
+    r"(?P<message>(?:undefined reference|multiple definition) .+|undefined reference to .+)$"
+)
+_DRIVER = re.compile(
+    r"^(?:cc|gcc|cc1|as|collect2|clang)(?:-[\d.]+)?: "
+    r"(?P<severity>fatal error|error): (?P<message>.+)$"
+)
+_MAKE = re.compile(
+    r"^make(?:\[\d+\])?: \*\*\* "
+    r"(?:\[(?P<file>[^\s:\]]+):(?P<line>\d+): (?P<target>[^\]]+)\] )?(?P<message>.+)$"
+)
+_MAKEFILE = re.compile(rf"^{_PLACE}: \*\*\* (?P<message>.+?)\.?(?:  Stop\.)?$")
+
+_FORMATS = (
+    (_COMPILER, None),
+    (_KCONFIG, None),
+    (_OBJTOOL, None),
+    (_MODPOST, None),
+    (_UNDEFINED, "error"),
+    (_DRIVER, None),
+    (_MAKEFILE, "error"),
+    (_LINKER, "error"),
+)
+
+
+def diagnose(line: str) -> Diagnostic | None:
+    """One line of a build log as a message with severity "error" or "warning", else None.
+
+    make's own "*** ... Error 1" is left out: it only repeats that a command failed; make_failure()
+    reads it for the case that nothing else was said.
+    """
+    for pattern, severity in _FORMATS:
+        if match := pattern.match(line):
+            found = match.groupdict()
+            said = (found.get("severity") or severity or "error").lower()
+            return Diagnostic(
+                severity="warning" if said == "warning" else "error",
+                file=_inside(found.get("file")),
+                line=int(found["line"]) if found.get("line") else None,
+                message=found["message"],
+                flag=found.get("flag"),
+            )
+    return None
+
+
+def make_failure(line: str) -> Diagnostic | None:
+    """make's report of a failed command, as the message of last resort."""
+    match = _MAKE.match(line)
+    if match is None:
+        return None
+    target = match["target"]
+    return Diagnostic(
+        severity="error",
+        file=_inside(match["file"]),
+        line=int(match["line"]) if match["line"] else None,
+        message=f"make {target}: {match['message']}" if target else f"make: {match['message']}",
+    )
+
+
+def read_log(path: Path) -> Iterator[str]:
+    """The lines of a build log; bytes that are no UTF-8 are shown as escapes."""
+    with path.open(encoding="utf-8", errors="backslashreplace") as log:
+        for line in log:
+            yield line.rstrip("\n")
+
+
+def diagnostics(lines: Iterable[str]) -> tuple[Diagnostic, ...]:
+    """All messages in the order of the log, each once."""
+    found = (diagnose(line) for line in lines)
+    return tuple(dict.fromkeys(item for item in found if item is not None))
+
+
+def first_error(lines: Iterable[str]) -> Diagnostic | None:
+    """The first error with a place or a reason, else what make said first."""
+    last_resort: Diagnostic | None = None
+    for line in lines:
+        found = diagnose(line)
+        if found is not None and found.severity == "error":
+            return found
+        if last_resort is None:
+            last_resort = make_failure(line)
+    return last_resort
+
+
+def _inside(file: str | None) -> str | None:
+    """Paths as people name them: relative to the tree, which is /src inside the sandbox."""
+    return file.removeprefix("/src/") if file else None

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Folders that outlive a process: the store of finished stages, object tree slots, run folders.
+
+A stage's result is written to a folder with a temporary name, with the digest of every file in
+it, and renamed when it is whole: what has its final name is complete, and what does not match its
+digests is computed again.  Killed at any moment, nothing half-written is ever trusted.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kverdict.errors import InfraError
+from kverdict.models import Frozen
+from kverdict.progress import Progress
+
+MANIFEST = "manifest.json"
+SLOTS_AT_MOST = 8
+
+
+def digest_of(*parts: object) -> str:
+    """A key from content: equal parts give the same key on any machine."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """All of ``content`` under its name, or nothing, also when the machine stops in between."""
+    data = content.encode() if isinstance(content, str) else content
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+class _Manifest(Frozen):
+    files: dict[str, str]  # relative path -> digest
+
+
+@dataclass(frozen=True)
+class Store:
+    """Finished stages by content key: ``<root>/<kind>/<key>/`` with a manifest."""
+
+    root: Path
+
+    def find(self, kind: str, key: str) -> Path | None:
+        """The folder of a finished stage; a damaged one is removed and counts as absent."""
+        folder = self.root / kind / key
+        if not folder.is_dir():
+            return None
+        if _intact(folder):
+            return folder
+        shutil.rmtree(folder)
+        return None
+
+    @contextmanager
+    def create(self, kind: str, key: str) -> Iterator[Path]:
+        """A folder to fill; it gets its name when the block ends without an exception."""
+        home = self.root / kind
+        home.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(dir=home, prefix=f".{key[:16]}."))
+        try:
+            yield draft
+            files = {
+                str(path.relative_to(draft)): _file_digest(path)
+                for path in sorted(draft.rglob("*"))
+                if path.is_file() and not path.is_symlink()
+            }
+            write_atomically(draft / MANIFEST, _Manifest(files=files).to_json())
+            draft.chmod(0o755)
+            final = home / key
+            if final.exists():  # another run was quicker; both are the same by content
+                shutil.rmtree(draft)
+            else:
+                draft.replace(final)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+
+
+def _intact(folder: Path) -> bool:
+    try:
+        manifest = _Manifest.from_json((folder / MANIFEST).read_bytes())
+        return all(_file_digest(folder / name) == digest for name, digest in manifest.files.items())
+    except (OSError, ValueError):
+        return False
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A worktree and its object tree, ours alone while the lock is held."""
+
+    src: Path
+    obj: Path
+
+
+@contextmanager
+def slot(root: Path, name: str, progress: Progress) -> Iterator[Slot]:
+    """The first free of a few slots with this name; a dead process holds no lock (flock(2))."""
+    for number in range(SLOTS_AT_MOST):
+        home = root / f"{name}-{number}"
+        home.mkdir(parents=True, exist_ok=True)
+        with (home / "lock").open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            if number:
+                progress.say(f"another run uses this tree: working in slot {number}")
+            (home / "obj").mkdir(exist_ok=True)
+            yield Slot(src=home / "src", obj=home / "obj")
+            return
+    raise InfraError(
+        f"{SLOTS_AT_MOST} runs use this tree and configuration already", "wait for one to end"
+    )
+
+
+class RunState(Frozen):
+    """run.json: what was asked for and how far it came."""
+
+    asked: dict[str, object]  # the request as given
+    request_digest: str
+    version: str
+    finished: bool
+
+
+@contextmanager
+def open_run(runs: Path, slug: str, asked: dict[str, object], version: str) -> Iterator[Path]:
+    """The folder of an unfinished run with the same request, else a new one; locked meanwhile."""
+    runs.mkdir(parents=True, exist_ok=True)
+    wanted = digest_of(asked, version)
+    for folder in sorted(runs.iterdir(), reverse=True):
+        state = read_state(folder)
+        if state is None or state.finished or state.request_digest != wanted:
+            continue
+        with _locked(folder) as ours:
+            if ours:
+                yield folder
+                return
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    folder = _new_folder(runs, f"{stamp}-{slugify(slug)}")
+    state = RunState(asked=asked, request_digest=wanted, version=version, finished=False)
+    with _locked(folder):
+        write_atomically(folder / "run.json", state.to_json())
+        yield folder
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Whether nobody else works in this run folder; ours until the block ends."""
+    with (folder / ".lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def _new_folder(runs: Path, name: str) -> Path:
+    for number in range(1000):
+        folder = runs / (name if number == 0 else f"{name}.{number}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+    raise InfraError(f"cannot name a run folder {name}", f"clean up {runs}")
+
+
+def read_state(folder: Path) -> RunState | None:
+    try:
+        return RunState.from_json((folder / "run.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def finish_run(folder: Path) -> None:
+    state = read_state(folder)
+    if state is not None:
+        write_atomically(folder / "run.json", state.model_copy(update={"finished": True}).to_json())
+
+
+def slugify(text: str) -> str:
+    """A short folder name out of a subject or message-id: a-z, 0-9, dot and dash."""
+    slug = re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-.")
+    return slug[:48].rstrip("-.") or "series"

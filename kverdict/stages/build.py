@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Build a configured worktree: make in the sandbox -> vmlinux, bzImage, build-id, messages."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+from pathlib import Path
+
+from kverdict import elf
+from kverdict.errors import ExitStatus, InfraError
+from kverdict.findings import warnings
+from kverdict.models import Build, Diagnostic
+from kverdict.proc import Finished, stream
+from kverdict.progress import Progress, Task
+from kverdict.stages.kmake import make_command, make_sandbox
+
+TARGETS = ("bzImage",)
+BZIMAGE = Path("arch/x86/boot/bzImage")
+VMLINUX = Path("vmlinux")
+
+HOURS = 3600.0
+LOG_LIMIT = 256 << 20
+DISK_NEEDED = 1 << 30  # a default build takes 0.6 GB; what is left must hold the next step too
+
+# "  CC      virt/kvm/guest_memfd.o" (scripts/Kbuild.include, the short form of a command).
+_STEP = re.compile(r"^  ([A-Z][A-Z0-9_]{1,9}) +(\[M\] )?(\S+)")
+_NO_SPACE = os.strerror(errno.ENOSPC)
+_KILLED = "Killed signal terminated program"  # gcc.cc: the compiler was killed, e.g. for memory
+
+
+def build(
+    src: Path,
+    obj: Path,
+    *,
+    log: Path,
+    ccache: Path | None,
+    jobs: int,
+    progress: Progress,
+    limit: float = 3 * HOURS,
+) -> Build:
+    """Build what ``obj``/.config says; the whole log is kept in ``log``.
+
+    A failure in an object tree that was not empty is confirmed by one clean build before it
+    counts; the log of the first try then stays beside as ``<name>.incremental``.  A full disk, a
+    killed compiler and a time limit are InfraError, never the patch's failure.
+    """
+    clean = not _has_objects(obj)
+    made = _make(src, obj, log, ccache, jobs, progress, limit, clean)
+    seconds = made.seconds
+    if not made.ok:
+        _raise_if_ours(made, log, obj)
+        if not clean:
+            progress.say("the incremental build failed; a clean build decides")
+            log.rename(log.with_name(log.name + ".incremental"))
+            _empty_objects(obj)
+            clean = True
+            made = _make(src, obj, log, ccache, jobs, progress, limit, clean)
+            seconds += made.seconds
+            if not made.ok:
+                _raise_if_ours(made, log, obj)
+    if not made.ok:
+        return _failed(log, seconds)
+    return _built(obj, log, seconds, clean)
+
+
+def _make(
+    src: Path,
+    obj: Path,
+    log: Path,
+    ccache: Path | None,
+    jobs: int,
+    progress: Progress,
+    limit: float,
+    clean: bool,
+) -> Finished:
+    sandbox = make_sandbox(src, obj, ccache)
+    with progress.task("build, clean" if clean else "build, incremental") as task:
+        return stream(
+            sandbox.wrap(make_command(TARGETS, jobs=jobs)),
+            log=log,
+            timeout=limit,
+            log_limit=LOG_LIMIT,
+            on_line=_StepCounter(task),
+        )
+
+
+class _StepCounter:
+    """Turns make's lines into a progress line; make does not say how many are to come."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._count = 0
+
+    def __call__(self, line: str) -> None:
+        if step := _STEP.match(line):
+            self._count += 1
+            self._task.update(note=f"{self._count} steps, {step[1]} {step[3]}")
+
+
+def _has_objects(obj: Path) -> bool:
+    return (obj / VMLINUX).exists() or (obj / "vmlinux.a").exists() or (obj / "kernel").is_dir()
+
+
+def _empty_objects(obj: Path) -> None:
+    """All but the .config; `make clean` would run the tree's code on what may be the culprit."""
+    for entry in obj.iterdir():
+        if entry.name == ".config":
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def _raise_if_ours(made: Finished, log: Path, obj: Path) -> None:
+    if made.stopped is not None:
+        raise InfraError(f"the build was ended: {made.stopped}", f"see {log.name}")
+    error = warnings.first_error(warnings.read_log(log))
+    message = error.message if error is not None else ""
+    free = shutil.disk_usage(obj).free
+    if message.endswith(_NO_SPACE) or free < DISK_NEEDED // 16:
+        raise disk_full("the build", DISK_NEEDED, free)
+    if _KILLED in message:
+        raise InfraError("the compiler was killed", "free memory or build with fewer --jobs")
+
+
+def disk_full(what: str, needed: int, free: int) -> InfraError:
+    return InfraError(
+        f"the disk is full during {what} ({free >> 20} MiB free)",
+        f"free {needed >> 20} MiB and start again",
+        status=ExitStatus.DISK_FULL,
+    )
+
+
+def _failed(log: Path, seconds: float) -> Build:
+    """Called only when a clean build failed."""
+    found = warnings.diagnostics(warnings.read_log(log))
+    unknown = Diagnostic(
+        severity="error", file=None, line=None, message=f"no message recognised, see {log.name}"
+    )
+    return Build(
+        ok=False,
+        seconds=seconds,
+        clean=True,
+        confirmed_clean=True,
+        build_id=None,
+        bzimage_digest=None,
+        first_error=warnings.first_error(warnings.read_log(log)) or unknown,
+        warnings=tuple(item for item in found if item.severity == "warning"),
+    )
+
+
+def _built(obj: Path, log: Path, seconds: float, clean: bool) -> Build:
+    found = warnings.diagnostics(warnings.read_log(log))
+    for product in (VMLINUX, BZIMAGE):
+        path = obj / product
+        if path.is_symlink() or not path.is_file():
+            raise InfraError(f"make succeeded without {product}", f"see {log.name}")
+    build_id = elf.build_id(obj / VMLINUX)
+    if build_id is None:
+        raise InfraError(
+            "vmlinux has no build-id", "the linker must support --build-id (binutils 2.18 or newer)"
+        )
+    return Build(
+        ok=True,
+        seconds=seconds,
+        clean=clean,
+        confirmed_clean=False,
+        build_id=build_id,
+        bzimage_digest=file_digest(obj / BZIMAGE),
+        first_error=None,
+        warnings=tuple(item for item in found if item.severity == "warning"),
+    )
+
+
+def file_digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
