@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -71,40 +71,34 @@ class Store:
         shutil.rmtree(folder)
         return None
 
-    @contextmanager
-    def create(self, kind: str, key: str) -> Iterator[Path]:
-        """A folder to fill; it gets its name when the block ends without an exception."""
+    def add(self, kind: str, key: str, files: Sequence[Path]) -> Path:
+        """Copies the files of a finished stage; the folder gets its name when it is whole."""
         home = self.root / kind
         home.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(dir=home, prefix=f".{key[:16]}."))
         try:
-            yield draft
-            files = {
-                str(path.relative_to(draft)): _file_digest(path)
-                for path in sorted(draft.rglob("*"))
-                if path.is_file() and not path.is_symlink()
-            }
-            write_atomically(draft / MANIFEST, _Manifest(files=files).to_json())
+            for file in files:
+                shutil.copyfile(file, draft / file.name)
+            digests = {file.name: file_digest(draft / file.name) for file in files}
+            write_atomically(draft / MANIFEST, _Manifest(files=digests).to_json())
             draft.chmod(0o755)
             final = home / key
-            if final.exists():  # another run was quicker; both are the same by content
-                shutil.rmtree(draft)
-            else:
+            if self.find(kind, key) is None:
                 draft.replace(final)
-        except BaseException:
+        finally:
             shutil.rmtree(draft, ignore_errors=True)
-            raise
+        return final
 
 
 def _intact(folder: Path) -> bool:
     try:
         manifest = _Manifest.from_json((folder / MANIFEST).read_bytes())
-        return all(_file_digest(folder / name) == digest for name, digest in manifest.files.items())
+        return all(file_digest(folder / name) == digest for name, digest in manifest.files.items())
     except (OSError, ValueError):
         return False
 
 
-def _file_digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -79,6 +79,8 @@ class Sandbox:
             *_system(),
             *_devices(self.kvm),
             *(word for bind in binds for word in _bind(bind)),
+            "--remount-ro",
+            "/",
             "--chdir",
             str(self.cwd),
             "--",

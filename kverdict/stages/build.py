@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import re
 import shutil
@@ -16,6 +15,7 @@ from kverdict.findings import warnings
 from kverdict.models import Build, Diagnostic
 from kverdict.proc import Finished, stream
 from kverdict.progress import Progress, Task
+from kverdict.runs import file_digest
 from kverdict.stages.kmake import make_command, make_sandbox
 
 TARGETS = ("bzImage",)
@@ -175,8 +175,3 @@ def _built(obj: Path, log: Path, seconds: float, clean: bool) -> Build:
         first_error=None,
         warnings=tuple(item for item in found if item.severity == "warning"),
     )
-
-
-def file_digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
