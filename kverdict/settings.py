@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where things are and what the user has set in pipeline.toml."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from kverdict.errors import UserError
+from kverdict.models import Frozen
+
+HOME = Path(__file__).resolve().parent.parent
+DEFAULT_FRAGMENTS = ("base", "virtme", "kvm", "gcov")
+SETTINGS_FILE = "pipeline.toml"
+
+
+class Archive(Frozen):
+    """The public-inbox that message-ids are looked up in."""
+
+    midmask: str = "https://lore.kernel.org/all/%s"
+    keyring: str | None = None  # folder of patatt keys, outside of any tree
+
+
+class Kernel(Frozen):
+    tree: str | None = None
+    fragments: tuple[str, ...] = DEFAULT_FRAGMENTS
+    guess_refs: tuple[str, ...] = ("HEAD",)
+
+
+class GuestSettings(Frozen):
+    accelerator: str = Field("auto", pattern="^(auto|kvm|tcg)$")
+    bench_mib: int = Field(16, ge=0, le=4096)
+
+
+class Settings(Frozen):
+    """pipeline.toml, all of it optional."""
+
+    archive: Archive = Archive()
+    kernel: Kernel = Kernel()
+    guest: GuestSettings = GuestSettings()
+    cache: str | None = None  # folder; default $XDG_CACHE_HOME/kverdict
+    runs: str | None = None  # folder; default runs/ beside pipeline.py
+
+    @property
+    def cache_folder(self) -> Path:
+        if self.cache is not None:
+            return Path(self.cache).expanduser()
+        root = os.environ.get("XDG_CACHE_HOME")
+        return (Path(root) if root else Path.home() / ".cache") / "kverdict"
+
+    @property
+    def runs_folder(self) -> Path:
+        return Path(self.runs).expanduser() if self.runs is not None else HOME / "runs"
+
+
+def load(path: Path | None) -> Settings:
+    """The file named, else pipeline.toml of the current folder when there is one.
+
+    Raises UserError for a file that cannot be read and for unknown keys or values.
+    """
+    file = path or Path(SETTINGS_FILE)
+    if path is None and not file.exists():
+        return Settings()
+    try:
+        return Settings.model_validate(tomllib.loads(file.read_text()))
+    except OSError as error:
+        raise UserError(f"{file} cannot be read", error.strerror or str(error)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} is not TOML", str(error)) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{file}: {key}: {first['msg']}", "see docs/settings.md") from error
+
+
+def find_fragment(name: str) -> Path:
+    """A fragment by its name in kconfigs/, or a file of the user's."""
+    for candidate in (HOME / "kconfigs" / f"{name}.config", Path(name)):
+        if candidate.is_file():
+            return candidate.resolve()
+    known = sorted(path.stem for path in (HOME / "kconfigs").glob("*.config"))
+    raise UserError(
+        f"there is no Kconfig fragment {name!r}", f"name a file or one of {', '.join(known)}"
+    )
