@@ -1,0 +1,425 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One-shot process around b4 0.16 and liblore 0.10, the only module that imports them.
+
+Own process, because b4 keeps its configuration and connection in module globals, calls sys.exit()
+inside the library and reads the git configuration of the current folder.  Reads one request as
+JSON from stdin, writes one answer as JSON to stdout and files into the current folder; exits with
+0 whatever the answer is, unless its own limits end it.  The caller (stages/fetch.py) makes the
+environment hermetic and knows what each answer means.  Imports nothing of kverdict, so that it
+runs as a file under ``python -I``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import re
+import resource
+import subprocess
+import sys
+import zlib
+from argparse import Namespace
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.utils import format_datetime, parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+
+import b4
+import b4.mbox
+import liblore
+import liblore.utils
+
+SERIES = "series.mbx"
+THREAD = "thread.mbx"
+COVER = "cover.txt"
+LOG = "b4.log"
+
+MEMORY_LIMIT = 1 << 30  # a small gzip can unpack to gigabytes, and b4 reads it whole
+CPU_SECONDS = 120
+FILE_LIMIT = 256 << 20
+STALENESS_DAYS = 30  # b4's own default for how far a signature's time may be from the mail's
+YEARS = range(1990, 2100)
+
+_ESCAPED_IN_MBOXRD = re.compile(rb"^(?=>*From )", re.MULTILINE)
+_BASE_COMMIT = re.compile(r"^base-commit: ([0-9a-f]{64}|[0-9a-f]{40})\s*$", re.MULTILINE)
+_PREREQUISITE = re.compile(r"^prerequisite-patch-id: ([0-9a-f]{40})\s*$", re.MULTILINE)
+_CHANGE_ID = re.compile(r"^change-id: (\S+)\s*$", re.MULTILINE)
+
+Answer = dict[str, Any]
+
+
+class Ended(Exception):
+    """The work ended early, with this status and what is known about it."""
+
+    def __init__(self, status: str, detail: str = "", **known: Any) -> None:
+        super().__init__(status)
+        self.answer: Answer = {"status": status, "detail": plain(detail)[:400], **known}
+
+
+def plain(text: str) -> str:
+    """One line that a JSON reader takes: no control characters, no lone surrogates."""
+    clean = text.encode("utf-8", "replace").decode()
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", clean).strip()
+
+
+def plain_lines(text: str) -> str:
+    return "\n".join(plain(line.replace("\t", "    ")) for line in text.splitlines()) + "\n"
+
+
+# --- where the mails come from ------------------------------------------------------------------
+
+
+def thread_from_archive(message_id: str) -> list[EmailMessage]:
+    """The thread of a mail: through liblore, because b4's own wrapper gives None for each error."""
+    raw = ask(lambda: b4.get_lore_node().get_mbox_by_msgid(message_id, nocache=True))
+    mails = b4.split_and_dedupe_pi_results(raw)
+    if not mails:
+        raise Ended("nonsense", "there is no mail in it")
+    thread: list[EmailMessage] | None = b4.get_strict_thread(mails, message_id)
+    if not thread:
+        raise Ended("nonsense", "the thread it sent does not have that mail")
+    return thread
+
+
+def ask(request: Any) -> bytes:
+    """The archive's answer to one request, or Ended that says whether to try again."""
+    try:
+        return bytes(request())
+    except liblore.RemoteError as error:
+        code = error.status_code
+        if code == 404:
+            raise Ended("not-found") from error
+        if code is None or code == 429 or code >= 500:
+            words = f"HTTP status {code}" if code else innermost(error)
+            raise Ended("unreachable", words) from error
+        raise Ended("nonsense", f"HTTP status {code}") from error
+    except liblore.LibloreError as error:
+        raise Ended("unreachable", str(error)) from error
+    except (OSError, EOFError, zlib.error) as error:
+        # requests' errors are OSErrors too; gzip.BadGzipFile is what a web page gives.
+        raise Ended("nonsense", str(error)) from error
+
+
+def innermost(error: BaseException) -> str:
+    """What the socket said, without the URL and the layers around it."""
+    while error.__cause__ is not None or error.__context__ is not None:
+        error = error.__cause__ or error.__context__ or error
+    return str(error)
+
+
+def mails_from_file(path: Path) -> list[EmailMessage]:
+    """Local mails, completed where b4 is stricter than git am."""
+    mails: list[EmailMessage] = []
+    for raw in liblore.utils.split_mbox_as_bytes(path.read_bytes()):
+        mail = liblore.utils.parse_message(raw)
+        if not b4.LoreMessage.get_clean_msgid(mail):
+            # git format-patch writes one only when it threads.
+            del mail["Message-ID"]
+            mail["Message-ID"] = f"<{hashlib.sha256(raw).hexdigest()[:32]}@kverdict.invalid>"
+        mails.append(mail)
+    number(mails)
+    return mails
+
+
+def number(mails: Sequence[EmailMessage]) -> None:
+    """Gives ``[PATCH k/n]`` to unnumbered patches of one mailbox (git format-patch -N).
+
+    b4 takes two unnumbered patches of one author for two revisions of one patch.  A thread is
+    left alone: there that is what they are.
+    """
+    patches = [mail for mail in mails if b4.DIFF_RE.search(b4.LoreMessage.get_payload(mail)[0])]
+    subjects = [b4.LoreSubject(mail.get("Subject", "")) for mail in patches]
+    threaded = any(mail.get("In-Reply-To") or mail.get("References") for mail in patches)
+    revisions = {subject.revision for subject in subjects}
+    numbered = any(not subject.counters_inferred for subject in subjects)
+    if len(patches) > 1 and len(revisions) == 1 and not threaded and not numbered:
+        b4.LoreSeries.renumber_patches(patches)
+
+
+def mend_dates(mails: Iterable[EmailMessage]) -> None:
+    """Replaces missing and impossible dates: b4 would take today's or fail, git am would fail.
+
+    The earliest good date of the thread stands in, else 1990.  Good ones are not touched, since
+    signatures cover them.
+    """
+    mails = list(mails)
+    dates = [date_of(mail) for mail in mails]
+    stand_in = min(
+        (date for date in dates if date), default=datetime(YEARS.start, 1, 1, tzinfo=UTC)
+    )
+    for mail, date in zip(mails, dates, strict=True):
+        if date is None:
+            del mail["Date"]
+            mail["Date"] = format_datetime(stand_in)
+
+
+def date_of(mail: EmailMessage) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(str(mail["Date"]))
+        date = date if date.tzinfo else date.replace(tzinfo=UTC)
+        return date if date.astimezone(UTC).year in YEARS else None
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+
+
+# --- the series in them -------------------------------------------------------------------------
+
+
+def series_task(request: Answer) -> Answer:
+    local = request["mbox"] is not None
+    if local:
+        mails = mails_from_file(Path(request["mbox"]))
+    else:
+        mails = thread_from_archive(request["message_id"])
+    write_mboxrd(Path(THREAD), mails)
+    mend_dates(mails)
+    box = b4.LoreMailbox()
+    for mail in mails:
+        with contextlib.suppress(ValueError):  # no usable Message-ID
+            box.add_message(mail)
+    series, revision = pick(box, request["revision"])
+    newest = max(box.series)
+    if not local:
+        newest = max(newest, newest_in_archive(mails))
+    check_whole(series, request["max_patches"], sorted(box.series))
+    bodies = {id(patch): patch.body for patch in series.patches if patch}
+    attestations = attest(series.patches[1:], request["policy"])
+    ready = series.get_am_ready()  # sys.exit() on hardfail and on Unicode control characters
+    patches = [
+        describe(patch, mail, bodies[id(patch)], attestation)
+        for patch, mail, attestation in zip(series.patches[1:], ready, attestations, strict=True)
+    ]
+    with Path(SERIES).open("wb") as stream:
+        b4.save_git_am_mbox(ready, stream)
+    cover = series.patches[0]
+    if cover is not None:
+        Path(COVER).write_text(plain_lines(bodies[id(cover)]), encoding="utf-8")
+    return {
+        "status": "ok",
+        "revision": revision,
+        "newest_revision": newest,
+        "message_id": cover.msgid if cover else patches[0]["message_id"],
+        "asked_revision": revision_of(box, request["message_id"]),
+        "subject": plain(series.subject),
+        "author": address(series.fromname, series.fromemail),
+        "patches": patches,
+        **trailing_lines("\n".join(bodies[id(p)] for p in series.patches[:2] if p)),
+    }
+
+
+def pick(box: Any, revision: int | None) -> tuple[Any, int]:
+    """The asked revision, else the highest; b4 itself would take the one with the latest date."""
+    if not box.series:
+        raise Ended("no-patches")
+    seen = sorted(box.series)
+    if revision is not None and revision not in seen:
+        raise Ended("no-such-revision", revisions=seen)
+    wanted = max(seen) if revision is None else revision
+    # Trailers come from this thread only: what the rest of the archive says is not this series.
+    series = box.get_series(revision=wanted, codereview_trailers=False)
+    if series is None:
+        raise Ended("no-patches")
+    return series, wanted
+
+
+def newest_in_archive(mails: list[EmailMessage]) -> int:
+    """The highest revision that b4's search for newer ones finds; 0 when it cannot say."""
+    known = len(mails)
+    try:
+        found = b4.mbox.get_extra_series(list(mails), direction=1, nocache=True)[known:]
+    except (OSError, EOFError, zlib.error, ValueError, LookupError, liblore.LibloreError):
+        return 0  # an archive without a search index is still good for the thread
+    subjects = [b4.LoreSubject(mail.get("Subject", "")) for mail in found]
+    return max((subject.revision for subject in subjects if not subject.reply), default=0)
+
+
+def revision_of(box: Any, message_id: str | None) -> int | None:
+    """The revision of the very mail that was asked for, None for a reply."""
+    mail = box.msgid_map.get(message_id)
+    return None if mail is None or mail.reply else int(mail.revision)
+
+
+def check_whole(series: Any, most: int, revisions: list[int]) -> None:
+    """Raises Ended unless there is exactly one mail for each number from 1 to the last."""
+    if series.expected > most:
+        raise Ended("too-many-patches", expected=series.expected)
+    missing = [number for number, patch in enumerate(series.patches) if number and patch is None]
+    counters = [patch.counter for patch in series.patches[1:] if patch]
+    twice = sorted({number for number in counters if counters.count(number) > 1})
+    if twice:
+        # b4 would take both into the series and count one patch more.
+        raise Ended("ambiguous", numbers=twice, expected=max(counters))
+    if missing:
+        raise Ended("incomplete", numbers=missing, expected=series.expected, revisions=revisions)
+
+
+def attest(patches: Sequence[Any], policy: str) -> list[Answer]:
+    """Our own rule: one signature passes and none is by somebody else than the From.
+
+    b4's verdict passes unsigned mail, unknown keys and any other domain's DKIM signature.
+    """
+    return [attestation_of(patch, policy) for patch in patches]
+
+
+def attestation_of(patch: Any, policy: str) -> Answer:
+    if policy == "off":
+        return {"attested": False, "results": []}
+    try:
+        found, _, _ = patch.get_attestation_status(policy, STALENESS_DAYS)
+    except (OSError, ValueError, LookupError, AssertionError) as error:  # e.g. no gpg
+        return {"attested": False, "results": [plain(f"not checked: {error}")]}
+    words = [
+        plain(f"{one['status']} {one['identity']}" + (" (not the From)" * ("mismatch" in one)))
+        for one in found
+    ]
+    passing = any(one["passing"] for one in found)
+    return {"attested": passing and not any("mismatch" in one for one in found), "results": words}
+
+
+def describe(patch: Any, mail: EmailMessage, body: str, attestation: Answer) -> Answer:
+    """One patch as git am will see it: author and subject may come from the mail's body."""
+    ready = mail.get_payload(decode=True)
+    assert isinstance(ready, bytes)
+    check_diff(ready, patch)
+    text = ready.decode(errors="replace")
+    author = str(mail["From"])
+    if "@" not in author:
+        raise Ended("damaged", "it has no From", numbers=[patch.counter], expected=patch.expected)
+    before = trailers(body)
+    return {
+        "number": patch.counter,
+        "message_id": plain(patch.msgid),
+        "subject": plain(b4.LoreSubject(str(mail["Subject"])).subject),
+        "author": plain(author),
+        "date": patch.date.isoformat(),
+        "patch_id": b4.LoreMessage.get_patch_id(text),
+        "blobs": [
+            {"old_path": old, "preimage": blob, "new_path": new}
+            for old, blob, new, _mode in sorted(b4.LoreMessage.get_indexes(text))
+        ],
+        "attestation": attestation,
+        "trailers_added": [one for one in trailers(text) if one not in before],
+    }
+
+
+def trailers(body: str) -> list[str]:
+    message = body.split("\n---\n", 1)[0]
+    return [plain(one.as_string()) for one in b4.LoreMessage.find_trailers(message)[0]]
+
+
+def check_diff(body: bytes, patch: Any) -> None:
+    """Raises Ended when git cannot read the diff: cut off, or its lines wrapped by a mailer."""
+    done = subprocess.run(["git", "apply", "--numstat"], input=body, capture_output=True)
+    if done.returncode:
+        words = done.stderr.decode(errors="replace").strip().removeprefix("error: ")
+        raise Ended("damaged", words, numbers=[patch.counter], expected=patch.expected)
+
+
+def trailing_lines(text: str) -> Answer:
+    """What git format-patch --base and b4 write below a patch or a cover letter, read strictly.
+
+    b4's own reading takes "base-commit: v6.12" for commit 6.
+    """
+    base = _BASE_COMMIT.search(text)
+    change = _CHANGE_ID.search(text)
+    return {
+        "base_commit": base[1] if base else None,
+        "prerequisite_patch_ids": list(dict.fromkeys(_PREREQUISITE.findall(text))),
+        "change_id": plain(change[1]) if change else None,
+    }
+
+
+def address(name: str, host: str) -> str:
+    return plain(f"{name} <{host}>")
+
+
+def write_mboxrd(path: Path, mails: Iterable[EmailMessage]) -> None:
+    """mboxrd as public-inbox writes it; Python's own writer escapes one level only."""
+    with path.open("wb") as stream:
+        for mail in mails:
+            body = mail.as_bytes(policy=b4.emlpolicy).rstrip(b"\n")
+            stream.write(b"From mboxrd@z Thu Jan  1 00:00:00 1970\n")
+            stream.write(_ESCAPED_IN_MBOXRD.sub(b">", body) + b"\n\n")
+
+
+# --- one patch by its id ------------------------------------------------------------------------
+
+
+def patch_id_task(request: Answer) -> Answer:
+    """The mail in the archive whose diff has that id, in its latest revision, ready for git am."""
+    wanted = request["patch_id"]
+    raw = ask(lambda: b4.get_lore_node().get_mbox_by_query(f"patchid:{wanted}", nocache=True))
+    mails = b4.split_and_dedupe_pi_results(raw)
+    mend_dates(mails)
+    # The archive's word is not enough: the id is computed again from what it sent.
+    found = [
+        patch
+        for patch in map(b4.LoreMessage, mails)
+        if patch.has_diff and not patch.reply and patch.git_patch_id == wanted
+    ]
+    if not found:
+        raise Ended("not-found")
+    patch = max(found, key=lambda one: (one.revision, one.date, one.msgid))
+    with Path(SERIES).open("wb") as stream:
+        b4.save_git_am_mbox([patch.get_am_message(add_trailers=False)], stream)
+    return {"status": "ok", "message_id": plain(patch.msgid), "subject": plain(patch.subject)}
+
+
+# --- the process --------------------------------------------------------------------------------
+
+
+def limit_ourselves() -> None:
+    for what, most in (
+        (resource.RLIMIT_AS, MEMORY_LIMIT),
+        (resource.RLIMIT_CPU, CPU_SECONDS),
+        (resource.RLIMIT_FSIZE, FILE_LIMIT),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(what, (most, most))
+
+
+def set_up_b4(*, network: bool) -> None:
+    """b4 reads git's configuration, which the caller has put into the environment."""
+    handler = logging.FileHandler(LOG, encoding="utf-8", errors="replace")
+    b4.logger.addHandler(handler)
+    b4.logger.setLevel(logging.INFO)
+    b4.setup_config(Namespace(config=None))
+    b4.can_network = network
+
+
+def answer_to(request: Answer) -> Answer:
+    tasks = {"series": series_task, "patch-id": patch_id_task}
+    try:
+        set_up_b4(network=request["mbox"] is None)
+        return tasks[request["task"]](request)
+    except Ended as end:
+        return end.answer
+    except SystemExit as end:
+        return {"status": "refused", "detail": plain(last_words())[:400] or f"exit {end.code}"}
+    except MemoryError:
+        return {"status": "too-big"}
+
+
+def last_words() -> str:
+    """b4's log from its last ruler on: it logs the reason, then calls sys.exit()."""
+    lines = Path(LOG).read_text(encoding="utf-8", errors="replace").splitlines()
+    rulers = [number for number, line in enumerate(lines) if line.strip() == "---"]
+    return " ".join(" ".join(lines[rulers[-1] + 1 if rulers else 0 :]).split())
+
+
+def main() -> None:
+    request = json.load(sys.stdin)
+    limit_ourselves()
+    # b4 prints here and there; the answer has stdout for itself.
+    with os.fdopen(os.dup(1), "w", encoding="ascii") as stdout:
+        os.dup2(2, 1)
+        json.dump(answer_to(request), stdout, indent=1, sort_keys=True)
+
+
+if __name__ == "__main__":
+    main()
