@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Why a patch does not apply: which hunk, and what the tree has in its place.
+
+Pure functions over the text of the mail and of the files.  git apply says only the line that the
+hunk names; here each hunk's old lines are looked for in the whole file, as git does, and where
+they are nowhere the most similar place is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+from unidiff import PatchedFile, PatchSet, UnidiffParseError
+
+LINES_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """One place of a patch that does not fit; ``line`` counts from 1, None without a place."""
+
+    path: str
+    hunk: str  # "@@ -421,8 +425,11 @@ function", empty when the file itself is the trouble
+    line: int | None
+    expected: tuple[str, ...]  # lines that the patch counts on
+    found: tuple[str, ...]  # lines that the tree has there
+    what: str  # the trouble in a few words, without path and hunk
+
+    def one_line(self) -> str:
+        place = f"{self.path}, hunk {self.hunk}" if self.hunk else self.path
+        return f"{place}: {self.what}"
+
+    def lines(self) -> tuple[str, ...]:
+        return (
+            self.one_line(),
+            *(f"    the patch expects:   {line}" for line in self.expected),
+            *(f"    the tree has there:  {line}" for line in self.found),
+        )
+
+
+def misfits(diff: str, read: Callable[[str], bytes | None]) -> tuple[Misfit, ...]:
+    """Every place of ``diff`` that does not fit the tree that ``read`` gives the files of.
+
+    Empty when each hunk by itself would fit, or the diff cannot be parsed: then only git's own
+    words are left.
+    """
+    try:
+        patched = PatchSet(diff)
+    except UnidiffParseError:
+        return ()
+    return tuple(misfit for file in patched for misfit in _misfits_of(file, read))
+
+
+def _misfits_of(file: PatchedFile, read: Callable[[str], bytes | None]) -> tuple[Misfit, ...]:
+    path = file.path if file.is_added_file else file.source_file.removeprefix("a/")
+    content = read(path)
+    if file.is_added_file:
+        there = "the patch creates it, but the tree has it already"
+        return () if content is None else (Misfit(path, "", None, (), (), there),)
+    if content is None:
+        return (Misfit(path, "", None, (), (), "the tree has no such file"),)
+    have = content.decode(errors="surrogateescape").splitlines()
+    found = []
+    for hunk in file:
+        old = [line.value.rstrip("\r\n") for line in hunk.source_lines()]
+        if not _contains(have, old):
+            header = (
+                f"@@ -{hunk.source_start},{hunk.source_length}"
+                f" +{hunk.target_start},{hunk.target_length} @@ {hunk.section_header}"
+            )
+            found.append(_explained(path, header.strip(), old, have, hunk.source_start))
+    return tuple(found)
+
+
+def _explained(
+    path: str, header: str, old: Sequence[str], have: Sequence[str], line: int
+) -> Misfit:
+    place = _most_similar(have, old, line - 1)
+    if place is None:
+        there = tuple(have[line - 1 : line - 1 + LINES_SHOWN])
+        what = "nothing like it is in the file"
+        return Misfit(path, header, line, tuple(old[:LINES_SHOWN]), there, what)
+    pairs = list(zip_longest(old, have[place : place + len(old)]))
+    differing = [k for k, (ours, theirs) in enumerate(pairs) if ours != theirs]
+    first, last = differing[0], min(differing[-1] + 1, differing[0] + LINES_SHOWN)
+    found = have[place + first : place + last]
+    at = place + first + 1
+    what = f"line {at} is not what the patch expects" if found else "the file ends before it"
+    return Misfit(path, header, at, tuple(old[first:last]), tuple(found), what)
+
+
+def _contains(have: Sequence[str], old: Sequence[str]) -> bool:
+    size = len(old)
+    return any(
+        have[at] == old[0] and list(have[at : at + size]) == list(old)
+        for at in range(len(have) - size + 1)
+    ) if old else True  # fmt: skip
+
+
+def _most_similar(have: Sequence[str], old: Sequence[str], near: int) -> int | None:
+    """Where ``old`` most likely stands (from 0), None when too little of it is in ``have``.
+
+    Each line votes for the place that it would put the hunk at; a line counts the less the more
+    often the file has it (a brace says nothing).  Of equally good places the nearest to ``near``.
+    """
+    places: dict[str, list[int]] = {}
+    for at, line in enumerate(have):
+        places.setdefault(line, []).append(at)
+    votes: dict[int, float] = {}
+    for offset, line in enumerate(old):
+        for at in places.get(line, ()) if line.strip() else ():
+            votes[at - offset] = votes.get(at - offset, 0.0) + 1 / len(places[line])
+    best = max(votes, key=lambda start: (votes[start], -abs(start - near)), default=None)
+    return max(best, 0) if best is not None and votes[best] >= 0.5 else None

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Applies a series to its base: one commit a patch, made by ``git am``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from email import message_from_bytes, policy
+from email.utils import getaddresses, parseaddr
+from pathlib import Path
+
+from kverdict.am import Landed, Mail, Result, apply_mails, read_mbox
+from kverdict.conflict import misfits
+from kverdict.errors import InfraError, PatchError
+from kverdict.git import Repository
+from kverdict.models import Applied, AppliedPatch, BaseChoice, Series, SourceKind
+from kverdict.progress import Progress
+from kverdict.trees import Tree
+
+
+def apply_series(
+    series: Series, mbox: Path, base: BaseChoice, tree: Tree, *, progress: Progress
+) -> Applied:
+    """The series as commits in ``tree.repo``; none has to be checked out for it.
+
+    ``mbox`` is the mboxrd with one mail a patch.  For a rev range the commits are there already.
+    Raises PatchError (125) with the patch, the file and the hunk that does not apply.
+    """
+    if series.kind is SourceKind.REV_RANGE:
+        return _existing(series, base, tree)
+    mails = read_mbox(mbox, len(series.patches))
+    with progress.task(f"applying {len(mails)} patches"):
+        result = apply_mails(tree.repo, base.sha, mails)
+    if result.refusal is not None:
+        raise conflict(mails, result, tree)
+    _check_authors(series, mails, result.landed, tree)
+    return _applied(base.sha, result.landed, series, tree)
+
+
+def conflict(mails: Sequence[Mail], result: Result, tree: Tree) -> PatchError:
+    """Why the first mail that did not land does not apply, in one line and in detail."""
+    number = len(result.landed) + 1
+    mail = mails[number - 1]
+    with Repository(tree.repo) as repository:
+        found = misfits(mail.text, lambda path: repository.show_file(result.tip, path))
+    place = f"{result.base[:12]} ({tree.version_of(result.base)})"
+    what = found[0].one_line() if found else _last_words(result.refusal or "")
+    others = len(found) - 1
+    more = f" (and {others} more place{'s' if others > 1 else ''})" if others > 0 else ""
+    return PatchError(
+        f"patch {number}/{len(mails)} “{mail.subject}” does not apply to {place}: {what}{more}",
+        "give the commit it was made for with --base, or port the patch",
+        detail="\n".join(line for misfit in found for line in misfit.lines())
+        or (result.refusal or "").strip(),
+    )
+
+
+def _last_words(refusal: str) -> str:
+    """git's most telling line: the first error, without the hints."""
+    lines = [line.strip() for line in refusal.splitlines() if line.strip()]
+    told = [line for line in lines if line.startswith(("error: ", "fatal: "))] or lines
+    return re.sub(r"^(error|fatal): ", "", told[0]) if told else "git am gave no reason"
+
+
+def _existing(series: Series, base: BaseChoice, tree: Tree) -> Applied:
+    assert series.rev_range is not None
+    with Repository(tree.repo) as repository:
+        shas = repository.commits_between(*series.rev_range)
+        merges = [sha for sha in shas if len(repository.commit(sha).parents) != 1]
+    if merges:
+        raise PatchError(
+            f"{series.asked} contains the merge {merges[0][:12]}",
+            "give a range without merges: a series is a row of patches",
+        )
+    if len(shas) != len(series.patches):
+        raise InfraError(
+            f"{series.asked} is {len(shas)} commits now, it was {len(series.patches)}",
+            "fetch the series again",
+        )
+    return _applied(base.sha, tuple(Landed(sha, False) for sha in shas), series, tree)
+
+
+def _applied(base: str, landed: Sequence[Landed], series: Series, tree: Tree) -> Applied:
+    before = [base, *(item.commit for item in landed)]
+    return Applied(
+        base=base,
+        tip=before[-1],
+        patches=tuple(
+            AppliedPatch(
+                number=patch.number,
+                subject=tree.commit(item.commit).subject,
+                commit=item.commit,
+                three_way=item.three_way,
+                paths=tree.diff_paths(parent, item.commit),
+            )
+            for patch, item, parent in zip(series.patches, landed, before, strict=False)
+        ),
+    )
+
+
+def _check_authors(
+    series: Series, mails: Sequence[Mail], landed: Sequence[Landed], tree: Tree
+) -> None:
+    """git takes the author from the mail's From, or from a From line at the top of its body."""
+    for patch, mail, item in zip(series.patches, mails, landed, strict=True):
+        author = tree.commit(item.commit).author
+        message = message_from_bytes(mail.data, policy=policy.default)
+        allowed = {address for _, address in getaddresses([str(message["From"]), patch.author])}
+        allowed |= set(re.findall(r"^From:.*?<?([^\s<>]+@[^\s<>]+)>?\s*$", mail.text, re.MULTILINE))
+        if parseaddr(author)[1] not in allowed:
+            raise InfraError(
+                f"patch {patch.number} became a commit of {author}, not of {patch.author}",
+                "look at the mail: its author is not clear",
+            )
