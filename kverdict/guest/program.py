@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The guest's command line: ``run`` the cases, or ``bench``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import List, Sequence
+
+from . import bench, identity, runner
+from .case import Case
+from .facts import BadFacts, Facts, load
+from .results import Results
+from .suite import CASES
+
+TROUBLE = 2
+
+
+def main(argv: Sequence[str]) -> int:
+    """0 when everything ran, whatever its outcome; 2 for our trouble, with a line on stderr."""
+    options = _parser().parse_args(argv)
+    try:
+        facts = load(options.facts)
+        chosen = _chosen(facts)
+        results = Results(options.results, announce=options.announce)
+        results.put("hello", **identity.hello())
+        if options.command == "run":
+            run_cases(chosen, facts, results)
+        else:
+            bench.run(facts, results)
+        results.put("done")
+    except (BadFacts, OSError) as error:
+        print(f"guest: {error}", file=sys.stderr)
+        return TROUBLE
+    return 0
+
+
+def run_cases(cases: Sequence[Case], facts: Facts, results: Results) -> None:
+    results.put("plan", cases=[case.id for case in cases])
+    for case in cases:
+        results.start(case.id)
+        result = runner.run(case, facts)
+        results.end(case.id, result.outcome, result.message, result.seconds)
+
+
+def _chosen(facts: Facts) -> List[Case]:
+    """The cases that the facts name, in the suite's order; all of them by default."""
+    if facts.cases is None:
+        return list(CASES)
+    unknown = sorted(set(facts.cases) - {case.id for case in CASES})
+    if unknown:
+        raise BadFacts(f"there is no case {', '.join(unknown)}")
+    return [case for case in CASES if case.id in facts.cases]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="guest", description="Cases for guest_memfd write().")
+    parser.add_argument("command", choices=("run", "bench"))
+    parser.add_argument("--facts", type=Path, required=True, help="facts.json of the host")
+    parser.add_argument("--results", type=Path, required=True, help="folder for results.jsonl")
+    parser.add_argument("--announce", action="store_true", help="name each case in the kernel log")
+    return parser
