@@ -47,6 +47,12 @@ class Mail:
         return re.sub(r"^(\s*\[[^\]]*\])+\s*", "", subject)
 
     @property
+    def message_id(self) -> str:
+        """Without the angle brackets."""
+        message = message_from_bytes(self.data, policy=policy.compat32)
+        return str(message.get("Message-ID", "")).strip().strip("<>")
+
+    @property
     def text(self) -> str:
         """The body, decoded; bytes that are not UTF-8 as surrogates."""
         message = message_from_bytes(self.data, policy=policy.compat32)

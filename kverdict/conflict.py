@@ -1,18 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Why a patch does not apply: which hunk, and what the tree has in its place.
 
-Pure functions over the text of the mail and of the files.  git apply says only the line that the
+git apply says only the line that the
 hunk names; here each hunk's old lines are looked for in the whole file, as git does, and where
 they are nowhere the most similar place is shown.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
 from unidiff import PatchedFile, PatchSet, UnidiffParseError
+
+from kverdict.am import Mail, Result
+from kverdict.errors import PatchError
+from kverdict.git import Repository
+from kverdict.trees import Tree
 
 LINES_SHOWN = 4
 
@@ -38,6 +44,31 @@ class Misfit:
             *(f"    the patch expects:   {line}" for line in self.expected),
             *(f"    the tree has there:  {line}" for line in self.found),
         )
+
+
+def conflict(mails: Sequence[Mail], result: Result, tree: Tree) -> PatchError:
+    """Why the first mail that did not land does not apply, in one line and in detail."""
+    number = len(result.landed) + 1
+    mail = mails[number - 1]
+    with Repository(tree.repo) as repository:
+        found = misfits(mail.text, lambda path: repository.show_file(result.tip, path))
+    place = f"{result.base[:12]} ({tree.version_of(result.base)})"
+    what = found[0].one_line() if found else _last_words(result.refusal or "")
+    others = len(found) - 1
+    more = f" (and {others} more place{'s' if others > 1 else ''})" if others > 0 else ""
+    return PatchError(
+        f"patch {number}/{len(mails)} “{mail.subject}” does not apply to {place}: {what}{more}",
+        "give the commit it was made for with --base, or port the patch",
+        detail="\n".join(line for misfit in found for line in misfit.lines())
+        or (result.refusal or "").strip(),
+    )
+
+
+def _last_words(refusal: str) -> str:
+    """git's most telling line: the first error, without the hints."""
+    lines = [line.strip() for line in refusal.splitlines() if line.strip()]
+    told = [line for line in lines if line.startswith(("error: ", "fatal: "))] or lines
+    return re.sub(r"^(error|fatal): ", "", told[0]) if told else "git am gave no reason"
 
 
 def misfits(diff: str, read: Callable[[str], bytes | None]) -> tuple[Misfit, ...]:

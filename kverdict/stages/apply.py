@@ -9,8 +9,8 @@ from email import message_from_bytes, policy
 from email.utils import getaddresses, parseaddr
 from pathlib import Path
 
-from kverdict.am import Landed, Mail, Result, apply_mails, read_mbox
-from kverdict.conflict import misfits
+from kverdict.am import Landed, Mail, apply_mails, read_mbox
+from kverdict.conflict import conflict
 from kverdict.errors import InfraError, PatchError
 from kverdict.git import Repository
 from kverdict.models import Applied, AppliedPatch, BaseChoice, Series, SourceKind
@@ -35,31 +35,6 @@ def apply_series(
         raise conflict(mails, result, tree)
     _check_authors(series, mails, result.landed, tree)
     return _applied(base.sha, result.landed, series, tree)
-
-
-def conflict(mails: Sequence[Mail], result: Result, tree: Tree) -> PatchError:
-    """Why the first mail that did not land does not apply, in one line and in detail."""
-    number = len(result.landed) + 1
-    mail = mails[number - 1]
-    with Repository(tree.repo) as repository:
-        found = misfits(mail.text, lambda path: repository.show_file(result.tip, path))
-    place = f"{result.base[:12]} ({tree.version_of(result.base)})"
-    what = found[0].one_line() if found else _last_words(result.refusal or "")
-    others = len(found) - 1
-    more = f" (and {others} more place{'s' if others > 1 else ''})" if others > 0 else ""
-    return PatchError(
-        f"patch {number}/{len(mails)} “{mail.subject}” does not apply to {place}: {what}{more}",
-        "give the commit it was made for with --base, or port the patch",
-        detail="\n".join(line for misfit in found for line in misfit.lines())
-        or (result.refusal or "").strip(),
-    )
-
-
-def _last_words(refusal: str) -> str:
-    """git's most telling line: the first error, without the hints."""
-    lines = [line.strip() for line in refusal.splitlines() if line.strip()]
-    told = [line for line in lines if line.startswith(("error: ", "fatal: "))] or lines
-    return re.sub(r"^(error|fatal): ", "", told[0]) if told else "git am gave no reason"
 
 
 def _existing(series: Series, base: BaseChoice, tree: Tree) -> Applied:
