@@ -39,7 +39,6 @@ THREAD = "thread.mbx"
 COVER = "cover.txt"
 LOG = "b4.log"
 
-MEMORY_LIMIT = 1 << 30  # a small gzip can unpack to gigabytes, and b4 reads it whole
 CPU_SECONDS = 120
 FILE_LIMIT = 256 << 20
 STALENESS_DAYS = 30  # b4's own default for how far a signature's time may be from the mail's
@@ -61,14 +60,19 @@ class Ended(Exception):
         self.answer: Answer = {"status": status, "detail": plain(detail)[:400], **known}
 
 
+def printable(text: str) -> str:
+    """Without control characters, and without the lone surrogates that no JSON reader takes."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", text.encode("utf-8", "replace").decode())
+
+
 def plain(text: str) -> str:
-    """One line that a JSON reader takes: no control characters, no lone surrogates."""
-    clean = text.encode("utf-8", "replace").decode()
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", clean).strip()
+    """One line with single blanks."""
+    return " ".join(printable(text).split())
 
 
 def plain_lines(text: str) -> str:
-    return "\n".join(plain(line.replace("\t", "    ")) for line in text.splitlines()) + "\n"
+    lines = [printable(line.expandtabs()).rstrip() for line in text.splitlines()]
+    return "\n".join(lines).strip("\n") + "\n"
 
 
 # --- where the mails come from ------------------------------------------------------------------
@@ -373,9 +377,9 @@ def patch_id_task(request: Answer) -> Answer:
 # --- the process --------------------------------------------------------------------------------
 
 
-def limit_ourselves() -> None:
+def limit_ourselves(memory: int) -> None:
     for what, most in (
-        (resource.RLIMIT_AS, MEMORY_LIMIT),
+        (resource.RLIMIT_AS, memory),  # a small gzip unpacks to gigabytes, and b4 reads it whole
         (resource.RLIMIT_CPU, CPU_SECONDS),
         (resource.RLIMIT_FSIZE, FILE_LIMIT),
         (resource.RLIMIT_CORE, 0),
@@ -414,7 +418,7 @@ def last_words() -> str:
 
 def main() -> None:
     request = json.load(sys.stdin)
-    limit_ourselves()
+    limit_ourselves(request["memory"])
     # b4 prints here and there; the answer has stdout for itself.
     with os.fdopen(os.dup(1), "w", encoding="ascii") as stdout:
         os.dup2(2, 1)

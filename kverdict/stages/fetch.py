@@ -67,6 +67,7 @@ class ArchiveSettings(Frozen):
     keyring: Path | None = None  # a folder of public keys as patatt keeps them
     attestation: AttestationPolicy = AttestationPolicy.SOFTFAIL
     max_patches: int = 200
+    memory: int = 1 << 30  # bytes that b4 may use
 
     @field_validator("midmask")
     @classmethod
@@ -407,7 +408,7 @@ def _ask_worker(request: Mapping[str, object], draft: Path, settings: ArchiveSet
         [sys.executable, "-I", "-X", "utf8", str(_WORKER)],
         cwd=draft,
         env=_environment(draft, settings),
-        stdin=json.dumps(dict(request)).encode(),
+        stdin=json.dumps({**request, "memory": settings.memory}).encode(),
         timeout=settings.timeout,
     )
     if done.stopped is not None or done.returncode == -signal.SIGXCPU:
