@@ -11,17 +11,11 @@ from pydantic import Field, ValidationError
 
 from kverdict.errors import UserError
 from kverdict.models import Frozen
+from kverdict.stages.fetch import ArchiveSettings
 
 HOME = Path(__file__).resolve().parent.parent
 DEFAULT_FRAGMENTS = ("base", "virtme", "kvm", "gcov")
 SETTINGS_FILE = "pipeline.toml"
-
-
-class Archive(Frozen):
-    """The public-inbox that message-ids are looked up in."""
-
-    midmask: str = "https://lore.kernel.org/all/%s"
-    keyring: str | None = None  # folder of patatt keys, outside of any tree
 
 
 class Kernel(Frozen):
@@ -38,7 +32,7 @@ class GuestSettings(Frozen):
 class Settings(Frozen):
     """pipeline.toml, all of it optional."""
 
-    archive: Archive = Archive()
+    archive: ArchiveSettings = ArchiveSettings()
     kernel: Kernel = Kernel()
     guest: GuestSettings = GuestSettings()
     cache: str | None = None  # folder; default $XDG_CACHE_HOME/kverdict

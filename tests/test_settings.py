@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from kverdict.errors import UserError
+from kverdict.settings import DEFAULT_FRAGMENTS, HOME, Settings, find_fragment, load
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_without_a_file_everything_has_a_default() -> None:
+    assert load(None) == Settings()
+    assert load(None).runs_folder == HOME / "runs"
+
+
+def test_the_file_of_the_current_folder_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "pipeline.toml").write_text('[kernel]\ntree = "debian:7.2"\n')
+    assert load(None).kernel.tree == "debian:7.2"
+
+
+def test_the_cache_follows_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "c"))
+    assert Settings().cache_folder == tmp_path / "c/kverdict"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert Settings().cache_folder == Path.home() / ".cache/kverdict"
+    assert Settings(cache=str(tmp_path)).cache_folder == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[guest]\nacelerator = 'kvm'\n", "guest.acelerator"),
+        ("[guest]\naccelerator = 'fast'\n", "guest.accelerator"),
+        ("[guest]\nbench_mib = -1\n", "guest.bench_mib"),
+        ("[archive]\nmidmask = 'lore'\n", "archive.midmask"),
+        ("runs = 3\n", "runs"),
+        ("runs = \n", "is not TOML"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, named: str) -> None:
+    file = tmp_path / "my.toml"
+    file.write_text(text)
+    with pytest.raises(UserError, match=re.escape(named)) as caught:
+        load(file)
+    assert "my.toml" in str(caught.value)
+    assert caught.value.status == 129
+
+
+def test_a_file_that_is_named_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no\.toml cannot be read: No such file"):
+        load(tmp_path / "no.toml")
+
+
+def test_fragments_by_name_and_by_path(tmp_path: Path) -> None:
+    for name in DEFAULT_FRAGMENTS:
+        assert find_fragment(name) == HOME / f"kconfigs/{name}.config"
+    mine = tmp_path / "mine.config"
+    mine.write_text("CONFIG_NET=y\n")
+    assert find_fragment("mine.config") == mine
+    with pytest.raises(UserError, match=r"no Kconfig fragment 'kwm': name a file or one of .*kvm"):
+        find_fragment("kwm")
+
+
+def test_the_documented_settings_are_the_real_ones() -> None:
+    text = (HOME / "docs/settings.md").read_text()
+    example = re.search(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert example is not None
+    documented = tomllib.loads(example[1])
+    Settings.model_validate(documented)
+    assert documented["kernel"]["fragments"] == list(Settings().kernel.fragments)
+    assert documented["archive"]["midmask"] == Settings().archive.midmask
+    assert documented["guest"] == Settings().guest.model_dump()
