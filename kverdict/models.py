@@ -225,6 +225,7 @@ class GuestEnd(Enum):
     TIMEOUT = "over the limit for the whole guest"
     LOST = "ended without a word"
     RESULTS_FULL = "filled its results folder"
+    CONSOLE_FULL = "printed without end"
     NOT_STARTED = "not started"
 
 

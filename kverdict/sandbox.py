@@ -59,6 +59,7 @@ class Sandbox:
     cwd: Path = Path("/")
     kvm: bool = False
     python: bool = False  # this interpreter with its packages, and kverdict itself at /kverdict
+    folders: tuple[Path, ...] = ()  # empty ones: mount points of a guest whose root this is
 
     def wrap(self, argv: Sequence[str]) -> list[str]:
         """The command line that runs ``argv`` inside; raises ToolMissing without bubblewrap."""
@@ -78,6 +79,7 @@ class Sandbox:
             *_environment(self.env),
             *_system(),
             *_devices(self.kvm),
+            *(word for folder in self.folders for word in ("--dir", str(folder))),
             *(word for bind in binds for word in _bind(bind)),
             "--remount-ro",
             "/",
