@@ -11,6 +11,7 @@ from typing import Optional, Sequence
 
 from .case import Skip, answer, fail, must
 from .facts import Facts
+from .memory import Buffer, address_of
 from .system import PAGE, attempt
 
 DEVICE = "/dev/kvm"
@@ -146,12 +147,15 @@ class Vcpu:
 
     EXIT_IO = 2
 
-    def __init__(self, vm: Vm) -> None:
+    def __init__(self, vm: Vm, memory: mmap.mmap) -> None:
+        """``memory`` is what the slots point to; it stays mapped as long as the vCPU is there."""
+        self.memory = memory
         self.fd = must("KVM_CREATE_VCPU", attempt(lambda: fcntl.ioctl(vm.fd, CREATE_VCPU, 0)))
         size = must("KVM_GET_VCPU_MMAP_SIZE", fcntl.ioctl(vm.device, GET_VCPU_MMAP_SIZE, 0))
         self.run_page = mmap.mmap(self.fd, size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        self._start_at_zero()
 
-    def start_at_zero(self) -> None:
+    def _start_at_zero(self) -> None:
         """CS:IP 0:0 (struct kvm_sregs begins with cs: base, limit, selector)."""
         sregs = bytearray(312)
         fcntl.ioctl(self.fd, GET_SREGS, sregs, True)
@@ -170,11 +174,25 @@ class Vcpu:
         return int(self.run_page[data_offset])
 
 
-def set_memory(vm: Vm, file: GuestMemfd, view_address: int) -> None:
-    """Slot 0: guest physical 0 up to the file's size, backed by the file."""
-    region = struct.pack(
-        "<IIQQQQI4x112x", 0, MEM_GUEST_MEMFD, 0, file.size, view_address, 0, file.fd
-    )
+def set_memory(vm: Vm, file: GuestMemfd) -> mmap.mmap:
+    """Slot 0: guest physical 0 up to the file's size, backed by the file.
+
+    Gives the mapping at the slot's userspace_addr, which has to live as long as a vCPU runs: KVM's
+    instruction emulator reads guest memory through it.
+    """
+    view = file.map()
+    _set_region(vm, MEM_GUEST_MEMFD, file.size, address_of(view), file.fd)
+    return view
+
+
+def set_anonymous_memory(vm: Vm, memory: Buffer) -> None:
+    """Slot 0: guest physical 0 up to the buffer's size, backed by the buffer."""
+    _set_region(vm, 0, memory.pages * PAGE, memory.address, 0)
+
+
+def _set_region(vm: Vm, flags: int, size: int, address: int, fd: int) -> None:
+    """struct kvm_userspace_memory_region2"""
+    region = struct.pack("<IIQQQQI4x112x", 0, flags, 0, size, address, 0, fd)
     must(
         "KVM_SET_USER_MEMORY_REGION2",
         attempt(lambda: fcntl.ioctl(vm.fd, SET_USER_MEMORY_REGION2, region)),

@@ -78,8 +78,8 @@ def _excerpt(data: bytes, at: int) -> str:
     return data[at : at + 8].hex()
 
 
-def describe(data: bytes, known: Sequence[bytes]) -> str:
-    """Which runs of ``known`` one-byte fills a page is made of: "0x22 x 2048, 0x00 x 2048"."""
+def describe(data: bytes) -> str:
+    """Which runs of equal bytes a page is made of: "0x22 x 2048, 0x00 x 2048"."""
     runs: List[List[int]] = []
     for byte in data:
         if runs and runs[-1][0] == byte:
