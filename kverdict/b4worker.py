@@ -11,7 +11,6 @@ runs as a file under ``python -I``.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
@@ -20,6 +19,7 @@ import re
 import resource
 import subprocess
 import sys
+import time
 import zlib
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
@@ -41,10 +41,12 @@ LOG = "b4.log"
 
 CPU_SECONDS = 120
 FILE_LIMIT = 256 << 20
+ATTESTATION_SECONDS = 30.0
 STALENESS_DAYS = 30  # b4's own default for how far a signature's time may be from the mail's
 YEARS = range(1990, 2100)
 
 _ESCAPED_IN_MBOXRD = re.compile(rb"^(?=>*From )", re.MULTILINE)
+_MESSAGE_ID = re.compile(r"<[^<>\s]+>")
 _BASE_COMMIT = re.compile(r"^base-commit: ([0-9a-f]{64}|[0-9a-f]{40})\s*$", re.MULTILINE)
 _PREREQUISITE = re.compile(r"^prerequisite-patch-id: ([0-9a-f]{40})\s*$", re.MULTILINE)
 _CHANGE_ID = re.compile(r"^change-id: (\S+)\s*$", re.MULTILINE)
@@ -121,13 +123,19 @@ def mails_from_file(path: Path) -> list[EmailMessage]:
     mails: list[EmailMessage] = []
     for raw in liblore.utils.split_mbox_as_bytes(path.read_bytes()):
         mail = liblore.utils.parse_message(raw)
-        if not b4.LoreMessage.get_clean_msgid(mail):
+        if not has_usable_id(mail):
             # git format-patch writes one only when it threads.
             del mail["Message-ID"]
             mail["Message-ID"] = f"<{hashlib.sha256(raw).hexdigest()[:32]}@kverdict.invalid>"
         mails.append(mail)
     number(mails)
     return mails
+
+
+def has_usable_id(mail: EmailMessage) -> bool:
+    # Unparsed: Python's header parser raises IndexError for "<<<>>>".
+    raw = [value for name, value in mail.raw_items() if name.lower() == "message-id"]
+    return bool(raw) and _MESSAGE_ID.fullmatch(str(raw[0]).strip()) is not None
 
 
 def number(mails: Sequence[EmailMessage]) -> None:
@@ -183,17 +191,18 @@ def series_task(request: Answer) -> Answer:
     write_mboxrd(Path(THREAD), mails)
     mend_dates(mails)
     box = b4.LoreMailbox()
-    for mail in mails:
-        with contextlib.suppress(ValueError):  # no usable Message-ID
-            box.add_message(mail)
+    for mail in filter(has_usable_id, mails):
+        box.add_message(mail)
     series, revision = pick(box, request["revision"])
     newest = max(box.series)
     if not local:
         newest = max(newest, newest_in_archive(mails))
     check_whole(series, request["max_patches"], sorted(box.series))
+    # Before anything is read from the bodies: what a signature does not cover (l=) is cut off.
+    attestations = attest(series.patches[1:], request["policy"], ATTESTATION_SECONDS)
     bodies = {id(patch): patch.body for patch in series.patches if patch}
-    attestations = attest(series.patches[1:], request["policy"])
-    ready = series.get_am_ready()  # sys.exit() on hardfail and on Unicode control characters
+    b4.get_main_config()["attestation-policy"] = "off"  # that was it: b4 need not look again
+    ready = series.get_am_ready()  # sys.exit() on Unicode control characters
     patches = [
         describe(patch, mail, bodies[id(patch)], attestation)
         for patch, mail, attestation in zip(series.patches[1:], ready, attestations, strict=True)
@@ -262,27 +271,48 @@ def check_whole(series: Any, most: int, revisions: list[int]) -> None:
         raise Ended("incomplete", numbers=missing, expected=series.expected, revisions=revisions)
 
 
-def attest(patches: Sequence[Any], policy: str) -> list[Answer]:
+def attest(patches: Sequence[Any], policy: str, seconds: float) -> list[Answer]:
     """Our own rule: one signature passes and none is by somebody else than the From.
 
-    b4's verdict passes unsigned mail, unknown keys and any other domain's DKIM signature.
+    b4's verdict passes unsigned mail, unknown keys and any other domain's DKIM signature.  DKIM
+    asks the name server for each mail; when that is slow, the rest counts as not checked.
     """
-    return [attestation_of(patch, policy) for patch in patches]
+    until = time.monotonic() + seconds
+    found = []
+    for patch in patches:
+        if policy == "off":
+            found.append(unattested())
+        elif time.monotonic() >= until:
+            found.append(unattested(f"not checked (over {seconds:.0f} s)"))
+        else:
+            found.append(attestation_of(patch, policy))
+    return found
+
+
+def unattested(*words: str) -> Answer:
+    return {"attested": False, "results": [plain(word) for word in words]}
 
 
 def attestation_of(patch: Any, policy: str) -> Answer:
-    if policy == "off":
-        return {"attested": False, "results": []}
     try:
         found, _, _ = patch.get_attestation_status(policy, STALENESS_DAYS)
     except (OSError, ValueError, LookupError, AssertionError) as error:  # e.g. no gpg
-        return {"attested": False, "results": [plain(f"not checked: {error}")]}
+        return unattested(f"not checked ({error})")
     words = [
-        plain(f"{one['status']} {one['identity']}" + (" (not the From)" * ("mismatch" in one)))
-        for one in found
+        attestation_words(one, attestor)
+        for one, attestor in zip(found, patch.attestors, strict=True)
     ]
     passing = any(one["passing"] for one in found)
-    return {"attested": passing and not any("mismatch" in one for one in found), "results": words}
+    mismatch = any("mismatch" in one for one in found)
+    return {"attested": passing and not mismatch, "results": words}
+
+
+def attestation_words(one: Answer, attestor: Any) -> str:
+    if not one["passing"] and attestor.mode == "DKIM" and attestor.errors:
+        # The key could not be asked for; b4 calls that a bad signature.
+        return plain(f"not checked {one['identity']} ({attestor.errors[0]})")
+    other = " (not the From)" if "mismatch" in one else ""
+    return plain(f"{one['status']} {one['identity']}{other}")
 
 
 def describe(patch: Any, mail: EmailMessage, body: str, attestation: Answer) -> Answer:
@@ -291,15 +321,18 @@ def describe(patch: Any, mail: EmailMessage, body: str, attestation: Answer) -> 
     assert isinstance(ready, bytes)
     check_diff(ready, patch)
     text = ready.decode(errors="replace")
-    author = str(mail["From"])
-    if "@" not in author:
-        raise Ended("damaged", "it has no From", numbers=[patch.counter], expected=patch.expected)
+    author = plain(str(mail["From"]))
+    subject = plain(b4.LoreSubject(str(mail["Subject"])).subject)
+    for there, what in (("@" in author, "From"), (subject, "Subject")):
+        if not there:
+            known = {"numbers": [patch.counter], "expected": patch.expected}
+            raise Ended("damaged", f"it has no {what}", **known)
     before = trailers(body)
     return {
         "number": patch.counter,
         "message_id": plain(patch.msgid),
-        "subject": plain(b4.LoreSubject(str(mail["Subject"])).subject),
-        "author": plain(author),
+        "subject": subject,
+        "author": author,
         "date": patch.date.isoformat(),
         "patch_id": b4.LoreMessage.get_patch_id(text),
         "blobs": [
@@ -405,6 +438,8 @@ def answer_to(request: Answer) -> Answer:
         return end.answer
     except SystemExit as end:
         return {"status": "refused", "detail": plain(last_words())[:400] or f"exit {end.code}"}
+    except RecursionError:
+        return {"status": "refused", "detail": "its parts are nested too deeply"}
     except MemoryError:
         return {"status": "too-big"}
 

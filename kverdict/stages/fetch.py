@@ -27,7 +27,8 @@ from pydantic import ValidationError, field_validator
 
 from kverdict import proc
 from kverdict.errors import ExitStatus, InfraError, KverdictError, PatchError, UserError
-from kverdict.mails import classify, message_id_of, one_mailbox, read_mails
+from kverdict.mails import classify as classify
+from kverdict.mails import message_id_of, one_mailbox, read_mails
 from kverdict.models import Frozen, Patch, Series, SourceKind
 from kverdict.progress import Progress, Silent
 from kverdict.runs import file_digest
@@ -337,7 +338,7 @@ def _trouble(answer: _Answer, wanted: _Wanted) -> KverdictError:
         case _Status.DAMAGED:
             return PatchError(
                 f"{name}: {which} is damaged ({detail})",
-                "it was cut off or its lines were wrapped; get the mail again",
+                "it was cut off, or a mail program changed it; get the mail again",
                 status=ExitStatus.BAD_MAILBOX if local else ExitStatus.SERIES_REFUSED,
             )
         case _Status.TOO_MANY_PATCHES:
@@ -441,7 +442,7 @@ def _environment(draft: Path, settings: ArchiveSettings) -> dict[str, str]:
         "b4.midmask": settings.midmask,
         "b4.attestation-policy": settings.attestation.value,
         "b4.attestation-checkmarks": "simple",
-        "b4.keyringsrc": str((settings.keyring or draft / "no-keys").absolute()),
+        "b4.keyringsrc": str(_keyring(settings) or draft / "no-keys"),
         f"liblore.{url.scheme}://{url.netloc}.requesttimeout": f"5,{settings.request_timeout}",
     }
     pairs = {
@@ -465,6 +466,15 @@ def _environment(draft: Path, settings: ArchiveSettings) -> dict[str, str]:
         XDG_DATA_HOME=str(draft / "data"),
         XDG_CONFIG_HOME=str(draft / "config"),
     )
+
+
+def _keyring(settings: ArchiveSettings) -> Path | None:
+    if settings.keyring is None:
+        return None
+    folder = settings.keyring.expanduser().absolute()
+    if not folder.is_dir():
+        raise UserError(f"the keyring {folder} is no folder", "name one as patatt keeps them")
+    return folder
 
 
 # --- its folder ---------------------------------------------------------------------------------

@@ -370,6 +370,17 @@ def test_hidden_directional_characters(tmp_path: Path) -> None:
         take(path, tmp_path)
 
 
+def test_parts_nested_without_end(tmp_path: Path) -> None:
+    marks = [f"-{depth}-" for depth in range(300)]
+    path = tmp_path / "nested.eml"
+    path.write_text(
+        "Subject: [PATCH] x\n"
+        + "".join(f"Content-Type: multipart/mixed; boundary={mark}\n\n--{mark}\n" for mark in marks)
+    )
+    with trouble(ExitStatus.SERIES_REFUSED, tmp_path, "nested too deeply"):
+        take(str(path), tmp_path)
+
+
 def test_a_series_that_claims_thousands_of_patches(tmp_path: Path) -> None:
     path = saved(tmp_path, *V2, change=lambda mail: mail.replace(b"/2] ", b"/9999] "))
     with trouble(ExitStatus.SERIES_REFUSED, tmp_path, "9999 patches", "200"):
@@ -537,10 +548,24 @@ def test_no_date_at_all(tmp_path: Path) -> None:
     }
 
 
-def test_a_mail_without_author(tmp_path: Path) -> None:
-    path = saved(tmp_path, *V2, change=lambda mail: re.sub(rb"(?m)^From:.*\n", b"", mail))
-    with trouble(ExitStatus.BAD_MAILBOX, tmp_path, "[1/2]", "no From"):
+@pytest.mark.parametrize(
+    ("header", "instead", "what"),
+    [("From", "", "no From"), ("Subject", "Subject: [PATCH v2 1/2]\n", "no Subject")],
+)
+def test_a_mail_without_author_or_title(
+    tmp_path: Path, header: str, instead: str, what: str
+) -> None:
+    line = re.compile(rf"(?m)^{header}:.*\n".encode())
+    path = saved(tmp_path, *V2[1:2], change=lambda mail: line.sub(instead.encode(), mail))
+    with Path(path).open("ab") as stream:
+        stream.write(as_mbox(ARCHIVE[V2[2]]))
+    with trouble(ExitStatus.BAD_MAILBOX, tmp_path, what):
         take(path, tmp_path)
+
+
+def test_a_keyring_that_is_not_there(tmp_path: Path) -> None:
+    with trouble(ExitStatus.USAGE, tmp_path, "keyring", "nowhere"):
+        take(str(SIGNED), tmp_path, NOWHERE.model_copy(update={"keyring": tmp_path / "nowhere"}))
 
 
 def test_control_characters_do_not_reach_the_fields(tmp_path: Path) -> None:
