@@ -2,13 +2,16 @@
 """Every rule about pass and fail, in one place: pure functions over evaluations, no I/O.
 
 The rules in one breath: a patch is judged by what changes between base and patched; our trouble
-is never its failure; a skip is never a pass; nothing ran is never good; a claim without its proof
-(the wrong kernel ran, the console was not scanned) is no claim.
+is never its failure; a skip is never a pass; nothing ran is never good; what the base never got to
+cannot be compared; a claim without its proof (the wrong kernel ran, the console was not scanned)
+is no claim.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 
 from kverdict.errors import ExitStatus
@@ -25,6 +28,7 @@ from kverdict.models import (
     Outcome,
     Series,
     Splat,
+    SymbolProof,
     SymbolState,
 )
 
@@ -160,35 +164,98 @@ class Report(Frozen):
     patched_evaluation: Evaluation
 
 
+# --- how far a guest came -------------------------------------------------------------------------
+
+
+def died_in(guest: Guest) -> str | None:
+    """The case that the guest died in; None when it died outside of any, or did not die."""
+    if guest.end is GuestEnd.DONE:
+        return None
+    ran = _ran(guest)
+    return ran[-1].id if ran and ran[-1].outcome is Outcome.CRASH else None
+
+
+def survived(guest: Guest | None, place: str | None) -> bool:
+    """Whether the guest lived on after the case ``place``, or after booting when that is None."""
+    if guest is None:
+        return False
+    if guest.end is GuestEnd.DONE:
+        return True
+    ran = {case.id for case in _ran(guest)}
+    return bool(ran) if place is None else place in ran and place != died_in(guest)
+
+
+def _ran(guest: Guest) -> list[CaseResult]:
+    return [case for case in guest.cases if case.outcome is not Outcome.NOT_RUN]
+
+
+def judge_end(base: Guest | None, patched: Guest | None) -> CaseVerdict | None:
+    """Whose it is that the patched guest did not come to its end; None when it did.
+
+    A base that came through the same place under the same limits leaves only the patch to differ.
+    Two guests that both fell silent, were lost or never came up say more about this machine.
+    """
+    if patched is None or patched.end is GuestEnd.DONE:
+        return None
+    if patched.end is GuestEnd.NOT_STARTED:
+        return CaseVerdict.INFRA
+    if base is None:
+        return CaseVerdict.UNTESTABLE
+    if survived(base, died_in(patched)):
+        return CaseVerdict.NEW_FAIL
+    if base.end is not GuestEnd.PANIC:
+        return CaseVerdict.INFRA
+    same = patched.end is GuestEnd.PANIC and died_in(patched) == died_in(base)
+    return CaseVerdict.PRE_EXISTING if same else CaseVerdict.UNTESTABLE
+
+
 # --- cases ----------------------------------------------------------------------------------------
 
 
 def judge_case(base: Runs, patched: Runs) -> CaseVerdict:
-    """The table of docs/verdicts.md, from the most certain knowledge to the least."""
-    if patched.flaky or base.flaky:
+    """The table of docs/verdicts.md; what the patched kernel answered comes first."""
+    if patched.answered and (patched.flaky or base.flaky):
         return CaseVerdict.FLAKY
     if patched.bad:
-        return CaseVerdict.PRE_EXISTING if base.bad else CaseVerdict.NEW_FAIL
+        return _judge_bad(base)
     if patched.passed:
         return CaseVerdict.FIXED if base.bad else CaseVerdict.PASS
     if patched.skipped:
-        return CaseVerdict.UNTESTABLE
+        # What worked on the base and is not even there any more is lost, not untestable.
+        lost = base.passed and not base.flaky
+        return CaseVerdict.NEW_FAIL if lost else CaseVerdict.UNTESTABLE
     return CaseVerdict.INFRA
+
+
+def _judge_bad(base: Runs) -> CaseVerdict:
+    if base.bad:
+        return CaseVerdict.PRE_EXISTING
+    if base.passed or base.skipped:
+        return CaseVerdict.NEW_FAIL
+    return CaseVerdict.INFRA if Outcome.ERROR in base.outcomes else CaseVerdict.UNTESTABLE
 
 
 def judge_cases(base: Guest | None, patched: Guest | None) -> tuple[JudgedCase, ...]:
     """All cases that either kernel planned, in the suite's order."""
     before, after = _by_id(base), _by_id(patched)
     known: dict[str, CaseResult] = {**after, **{k: v for k, v in before.items() if k not in after}}
+    end = judge_end(base, patched)
+    last = died_in(patched) if patched is not None else None
     judged = []
     for case in known.values():
         ran_before, ran_after = _runs(before.get(case.id)), _runs(after.get(case.id))
+        verdict = judge_case(ran_before, ran_after)
+        if end is not None and case.id == last:
+            verdict = end
+        elif end is not None and not set(ran_after.outcomes) - {Outcome.NOT_RUN}:
+            # Its turn never came because the guest was gone: that is told once, by the end.
+            verdict = CaseVerdict.INFRA if end is CaseVerdict.INFRA else CaseVerdict.UNTESTABLE
         judged.append(
             JudgedCase(
                 id=case.id,
                 title=case.title,
                 source=case.source,
-                verdict=judge_case(ran_before, ran_after),
+                verdict=verdict,
                 base=ran_before,
                 patched=ran_after,
             )
@@ -210,119 +277,175 @@ def _runs(case: CaseResult | None) -> Runs:
 
 # --- findings -------------------------------------------------------------------------------------
 
+WORST_FIRST = (
+    CaseVerdict.NEW_FAIL,
+    CaseVerdict.INFRA,
+    CaseVerdict.UNTESTABLE,
+    CaseVerdict.FLAKY,
+    CaseVerdict.PRE_EXISTING,
+    CaseVerdict.FIXED,
+    CaseVerdict.PASS,
+)
+
 
 def find(base: Evaluation, patched: Evaluation, cases: Sequence[JudgedCase]) -> tuple[Finding, ...]:
     """What a maintainer has to look at, the worst first."""
-    return (
+    found = (
         *_build_findings(base.build, patched.build),
-        *_boot_findings(base.guest, patched.guest),
+        *_end_findings(base.guest, patched.guest),
         *_console_findings(base.guest, patched.guest),
         *_case_findings(cases),
         *_config_findings(base.config, patched.config),
     )
+    return tuple(sorted(found, key=lambda finding: WORST_FIRST.index(finding.verdict)))
 
 
-def _build_findings(base: Build | None, patched: Build | None) -> Iterable[Finding]:
-    if patched is None or patched.ok:
+def _build_findings(base: Build | None, patched: Build | None) -> Iterator[Finding]:
+    if patched is None:
         return
     broken_before = base is not None and not base.ok
-    error = patched.first_error
-    place = f"{error.file}:{error.line}: " if error and error.file else ""
-    yield Finding(
-        kind=FindingKind.BUILD,
-        verdict=CaseVerdict.PRE_EXISTING if broken_before else CaseVerdict.NEW_FAIL,
-        title="does not build",
-        detail=f"{place}{error.message}" if error else "see build.log",
-    )
-
-
-def _boot_findings(base: Guest | None, patched: Guest | None) -> Iterable[Finding]:
-    if patched is None or patched.end is GuestEnd.DONE:
+    if patched.ok:
+        if base is not None and broken_before:
+            yield Finding(
+                kind=FindingKind.BUILD,
+                verdict=CaseVerdict.FIXED,
+                title="builds; the base does not",
+                detail=_first_error(base),
+            )
         return
-    if patched.end is GuestEnd.PANIC:
-        verdict = (
-            CaseVerdict.PRE_EXISTING
-            if base is not None and base.end is GuestEnd.PANIC
-            else CaseVerdict.NEW_FAIL
-        )
-    elif base is not None and base.end is GuestEnd.DONE:
-        # The base came through the same session on the same machine: the patch is the difference.
+    title = "does not build"
+    if broken_before:
+        verdict = CaseVerdict.PRE_EXISTING
+    elif base is None:
+        verdict = CaseVerdict.UNTESTABLE
+    elif patched.confirmed_clean:
         verdict = CaseVerdict.NEW_FAIL
     else:
-        verdict = CaseVerdict.INFRA
+        verdict, title = CaseVerdict.INFRA, "does not build, but no clean build confirmed it"
     yield Finding(
-        kind=FindingKind.BOOT,
-        verdict=verdict,
-        title=f"the patched guest did not finish: {patched.end.value}",
-        detail="\n".join(patched.console_tail[-8:]),
+        kind=FindingKind.BUILD, verdict=verdict, title=title, detail=_first_error(patched)
     )
 
 
-def _console_findings(base: Guest | None, patched: Guest | None) -> Iterable[Finding]:
+def _first_error(build: Build) -> str:
+    error = build.first_error
+    if error is None:
+        return "see build.log"
+    line = f":{error.line}" if error.line is not None else ""
+    return f"{error.file}{line}: {error.message}" if error.file else error.message
+
+
+def _end_findings(base: Guest | None, patched: Guest | None) -> Iterator[Finding]:
+    if patched is None:
+        return
+    verdict = judge_end(base, patched)
+    if verdict is not None:
+        place = died_in(patched)
+        where = (
+            f" (in {place})" if place else ", before the first case" if not _ran(patched) else ""
+        )
+        yield Finding(
+            kind=FindingKind.BOOT,
+            verdict=verdict,
+            title=f"the patched guest did not finish: {patched.end.value}{where}",
+            detail="\n".join(patched.console_tail[-8:]),
+            case=place,
+        )
+    elif base is not None and base.end is GuestEnd.PANIC:
+        yield Finding(
+            kind=FindingKind.BOOT,
+            verdict=CaseVerdict.FIXED,
+            title="the patched guest came to its end; the base panics",
+            detail="\n".join(base.console_tail[-8:]),
+            case=died_in(base),
+        )
+
+
+def _console_findings(base: Guest | None, patched: Guest | None) -> Iterator[Finding]:
     if patched is None:
         return
     before = {_identity(splat) for splat in base.splats} if base is not None else set()
     for splat in patched.splats:
-        during = f" (during {splat.during})" if splat.during else ""
-        yield Finding(
-            kind=FindingKind.CONSOLE,
-            verdict=(
-                CaseVerdict.PRE_EXISTING if _identity(splat) in before else CaseVerdict.NEW_FAIL
-            ),
-            title=f"{splat.kind.value}: {splat.title}{during}",
-            detail=splat.excerpt,
-            case=splat.during,
-        )
+        if _identity(splat) in before:
+            verdict = CaseVerdict.PRE_EXISTING
+        elif survived(base, splat.during):
+            verdict = CaseVerdict.NEW_FAIL
+        else:
+            verdict = CaseVerdict.UNTESTABLE
+        yield _splat_finding(splat, verdict)
+    if base is not None and patched.end is GuestEnd.DONE and patched.console_scanned:
+        after = {_identity(splat) for splat in patched.splats}
+        for splat in base.splats:
+            if _identity(splat) not in after:
+                yield _splat_finding(splat, CaseVerdict.FIXED)
+
+
+def _splat_finding(splat: Splat, verdict: CaseVerdict) -> Finding:
+    during = f" (during {splat.during})" if splat.during else ""
+    return Finding(
+        kind=FindingKind.CONSOLE,
+        verdict=verdict,
+        title=f"{splat.kind.value}: {splat.title}{during}",
+        detail=splat.excerpt,
+        case=splat.during,
+    )
+
+
+_CHANGES = re.compile(r"0x[0-9a-f]+|[0-9]+")
 
 
 def _identity(splat: Splat) -> tuple[str, str]:
-    """The same report on two kernels: its kind and function; titles hold addresses and lines."""
-    return (splat.kind.value, splat.function or splat.title)
+    """The same report on two kernels: its kind and function; a patch moves lines and addresses."""
+    return (splat.kind.value, splat.function or _CHANGES.sub("#", splat.title))
 
 
-def _case_findings(cases: Sequence[JudgedCase]) -> Iterable[Finding]:
-    shown = (
-        CaseVerdict.NEW_FAIL,
-        CaseVerdict.FLAKY,
-        CaseVerdict.INFRA,
-        CaseVerdict.PRE_EXISTING,
-        CaseVerdict.FIXED,
-    )
-    for verdict in shown:
-        for case in cases:
-            if case.verdict is verdict:
-                yield Finding(
-                    kind=FindingKind.CASE,
-                    verdict=verdict,
-                    title=case.title,
-                    detail=case.patched.message or case.base.message,
-                    case=case.id,
-                )
+def _case_findings(cases: Sequence[JudgedCase]) -> Iterator[Finding]:
+    for case in cases:
+        if case.verdict is CaseVerdict.PASS or not _worth_telling(case):
+            continue
+        detail = case.patched.message or case.base.message
+        if case.verdict is CaseVerdict.NEW_FAIL and not case.patched.bad:
+            detail = f"passes on the base and is skipped on the patched kernel: {detail}"
+        yield Finding(
+            kind=FindingKind.CASE,
+            verdict=case.verdict,
+            title=case.title,
+            detail=detail,
+            case=case.id,
+        )
 
 
-def _config_findings(base: ConfigProof | None, patched: ConfigProof | None) -> Iterable[Finding]:
+def _worth_telling(case: JudgedCase) -> bool:
+    """A plain skip is not, nor a case whose turn never came: the end of the guest says why."""
+    if case.verdict is CaseVerdict.UNTESTABLE:
+        return case.patched.bad
+    return case.verdict is not CaseVerdict.INFRA or Outcome.NOT_RUN not in case.patched.outcomes
+
+
+def _config_findings(base: ConfigProof | None, patched: ConfigProof | None) -> Iterator[Finding]:
     if patched is None:
         return
-    before = _missed(base)
-    for symbol in patched.asked:
-        if symbol.name in _missed(patched):
-            yield Finding(
-                kind=FindingKind.CONFIG,
-                verdict=(
-                    CaseVerdict.PRE_EXISTING if symbol.name in before else CaseVerdict.NEW_FAIL
-                ),
-                title=f"CONFIG_{symbol.name}: asked {symbol.asked}, got {symbol.got}",
-                detail=symbol.why,
-            )
+    before = {symbol.name for symbol in missed(base, required=True)} if base is not None else set()
+    for symbol in missed(patched, required=True):
+        if base is None:
+            verdict = CaseVerdict.UNTESTABLE
+        else:
+            known = symbol.name in before
+            verdict = CaseVerdict.PRE_EXISTING if known else CaseVerdict.NEW_FAIL
+        yield Finding(
+            kind=FindingKind.CONFIG,
+            verdict=verdict,
+            title=f"CONFIG_{symbol.name}: asked {symbol.asked}, got {symbol.got}",
+            detail=symbol.why,
+        )
 
 
-def _missed(config: ConfigProof | None) -> frozenset[str]:
-    if config is None:
-        return frozenset()
-    return frozenset(
-        symbol.name
+def missed(config: ConfigProof, *, required: bool) -> tuple[SymbolProof, ...]:
+    """The symbols that are not as asked, either the required or the other ones."""
+    return tuple(
+        symbol
         for symbol in config.asked
-        if symbol.required and symbol.state is not SymbolState.AS_ASKED
+        if symbol.required is required and symbol.state is not SymbolState.AS_ASKED
     )
 
 
@@ -340,7 +463,7 @@ def gather_evidence(
             text=f"{base.description} ({base.sha[:12]}), {base.how.value}, "
             f"{base.blobs_matched} of {base.blobs_total} preimage blobs match",
         ),
-        _apply_evidence(series, applied),
+        _apply_evidence(series, applied, before, after),
         *(
             evidence
             for name, evaluation in (("base", before), ("patched", after))
@@ -351,29 +474,36 @@ def gather_evidence(
 
 def _source_evidence(series: Series) -> Evidence:
     attested = sum(patch.attestation.attested for patch in series.patches)
-    newer = (
-        f"; v{series.newest_revision} exists" if series.newest_revision > series.revision else ""
-    )
+    newer = series.newest_revision > series.revision
     return Evidence(
         name="source",
         proof=Proof.OPEN if newer else Proof.HOLDS,
-        text=f"v{series.revision}, {len(series.patches)} patch(es) from {series.kind.value}, "
-        f"{attested} attested{newer}",
+        text=f"v{series.revision}, {_count(len(series.patches), 'patch', 'patches')} from "
+        f"{series.kind.value}, {attested} attested"
+        + (f"; v{series.newest_revision} exists" if newer else ""),
     )
 
 
-def _apply_evidence(series: Series, applied: Applied) -> Evidence:
+def _apply_evidence(
+    series: Series, applied: Applied, before: Evaluation, after: Evaluation
+) -> Evidence:
+    """As many commits as patches, and the two commits at their ends are what was evaluated."""
+    done, wanted = len(applied.patches), len(series.patches)
     three_way = sum(patch.three_way for patch in applied.patches)
-    complete = len(applied.patches) == len(series.patches)
-    return Evidence(
-        name="apply",
-        proof=Proof.HOLDS if complete else Proof.FAILS,
-        text=f"{len(applied.patches)} of {len(series.patches)} patches applied"
-        + (f", {three_way} by 3-way merge" if three_way else ""),
-    )
+    text = f"{done} of {_count(wanted, 'patch', 'patches')} applied"
+    text += f", {three_way} by 3-way merge" if three_way else ""
+    evaluated = (before.commit, after.commit) == (applied.base, applied.tip)
+    if not evaluated:
+        text += "; what was evaluated is NOT what was applied"
+    holds = evaluated and done == wanted > 0
+    return Evidence(name="apply", proof=Proof.HOLDS if holds else Proof.FAILS, text=text)
 
 
-def _evaluation_evidence(name: str, evaluation: Evaluation) -> Iterable[Evidence]:
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def _evaluation_evidence(name: str, evaluation: Evaluation) -> Iterator[Evidence]:
     if evaluation.config is not None:
         yield _config_evidence(name, evaluation.config)
     if evaluation.build is not None:
@@ -386,19 +516,22 @@ def _evaluation_evidence(name: str, evaluation: Evaluation) -> Iterable[Evidence
 
 
 def _config_evidence(name: str, config: ConfigProof) -> Evidence:
-    missed = sorted(_missed(config))
-    text = f"{name}: {len(config.asked) - len(missed)} of {len(config.asked)} symbols as asked"
+    needed, wanted = missed(config, required=True), missed(config, required=False)
+    as_asked = len(config.asked) - len(needed) - len(wanted)
+    text = f"{name}: {as_asked} of {_count(len(config.asked), 'symbol')} as asked"
     text += f", {len(config.added)} added as dependencies"
     text += f", {len(config.differing)} differ from make olddefconfig"
-    if missed:
-        text += f"; not reached: {', '.join(missed)}"
-    proven = not missed and not config.differing
+    for what, symbols in (("required", needed), ("optional", wanted)):
+        if symbols:
+            names = ", ".join(sorted(symbol.name for symbol in symbols))
+            text += f"; {what} and not reached: {names}"
+    proven = not needed and not config.differing
     return Evidence(name="config", proof=Proof.HOLDS if proven else Proof.FAILS, text=text)
 
 
 def _build_evidence(name: str, build: Build) -> Evidence:
     if build.ok:
-        text = f"{name}: built, {len(build.warnings)} warning(s), build-id {build.build_id}"
+        text = f"{name}: built, {_count(len(build.warnings), 'warning')}, build-id {build.build_id}"
         return Evidence(name="build", proof=Proof.HOLDS, text=text)
     how = "a clean build fails too" if build.confirmed_clean else "not confirmed by a clean build"
     return Evidence(name="build", proof=Proof.FAILS, text=f"{name}: does not build ({how})")
@@ -430,18 +563,19 @@ def _console_evidence(name: str, guest: Guest) -> Evidence:
         text = f"{name}: the console could not be scanned"
         return Evidence(name="console", proof=Proof.FAILS, text=text)
     clean = not guest.splats
-    text = f"{name}: scanned, " + ("clean" if clean else f"{len(guest.splats)} splat(s)")
+    text = f"{name}: scanned, " + ("clean" if clean else _count(len(guest.splats), "splat"))
     return Evidence(name="console", proof=Proof.HOLDS if clean else Proof.FAILS, text=text)
 
 
 def _tests_evidence(name: str, guest: Guest) -> Evidence:
-    ran = [case for case in guest.cases if case.outcome is not Outcome.NOT_RUN]
+    ran = _ran(guest)
     complete = guest.end is GuestEnd.DONE and len(ran) == len(guest.cases) and bool(ran)
     return Evidence(
         name="tests",
         proof=Proof.HOLDS if complete else Proof.FAILS,
         text=f"{name}: {len(ran)} of {len(guest.cases)} cases ran "
-        f"({guest.accelerator.value}, {guest.end.value})",
+        f"({guest.accelerator.value}, {guest.end.value})"
+        + ("" if guest.kvm or not ran else "; /dev/kvm does not answer in the guest"),
     )
 
 
@@ -455,16 +589,14 @@ def judge(
     cases = judge_cases(before.guest, after.guest)
     findings = find(before, after, cases)
     evidence = gather_evidence(series, base, applied, before, after)
-    counts = {verdict.value: 0 for verdict in CaseVerdict}
-    for case in cases:
-        counts[case.verdict.value] += 1
+    counted = Counter(case.verdict for case in cases)
     overall, headline = _overall(before, after, cases, findings, evidence)
     return Verdict(
         schema_version=SCHEMA_VERSION,
         overall=overall,
         exit_status=EXIT_OF[overall],
         headline=headline,
-        counts=counts,
+        counts={verdict.value: counted[verdict] for verdict in CaseVerdict},
         cases=cases,
         findings=findings,
         evidence=evidence,
@@ -478,50 +610,123 @@ def _overall(
     findings: Sequence[Finding],
     evidence: Sequence[Evidence],
 ) -> tuple[Overall, str]:
-    """Our trouble first: nothing is blamed on a patch that our own trouble may explain."""
-    trouble = _trouble(before, after, findings) or _unproven(evidence, Proof.FAILS)
-    if trouble:
+    """Our trouble first: nothing is blamed on a patch that our own trouble may explain.
+
+    One case that could not answer is no such trouble: each runs in a process of its own.  So it
+    takes nothing back from another's failure, but there is no GOOD with it.
+    """
+    if trouble := _trouble(before, after, findings, evidence):
         return Overall.TROUBLE, trouble
-    blamed = [finding for finding in findings if finding.verdict is CaseVerdict.NEW_FAIL]
-    if blamed:
+    if blamed := [finding for finding in findings if finding.verdict is CaseVerdict.NEW_FAIL]:
         return Overall.BAD, _blame(blamed)
-    if before.build is not None and not before.build.ok:
-        return Overall.UNTESTABLE, "the base does not build"
-    if not any(case.verdict in (CaseVerdict.PASS, CaseVerdict.FIXED) for case in cases):
-        return Overall.UNTESTABLE, "nothing ran that could speak for or against the series"
-    unproven = _unproven(evidence, Proof.OPEN)
-    if unproven:
+    if mute := [case for case in cases if case.verdict is CaseVerdict.INFRA]:
+        return Overall.TROUBLE, f"{_count(len(mute), 'case')} could not answer: {mute[0].id}"
+    if reason := _untestable(before, after, cases, findings):
+        return Overall.UNTESTABLE, reason
+    if unproven := _unproven((before, after), Proof.OPEN):
         return Overall.TROUBLE, unproven
-    flaky = sum(case.verdict is CaseVerdict.FLAKY for case in cases)
-    passed = sum(case.verdict in (CaseVerdict.PASS, CaseVerdict.FIXED) for case in cases)
-    return Overall.GOOD, f"no new failure in {passed} cases" + (f", {flaky} flaky" if flaky else "")
+    return Overall.GOOD, _praise(cases)
 
 
-def _trouble(before: Evaluation, after: Evaluation, findings: Sequence[Finding]) -> str | None:
+def _trouble(
+    before: Evaluation,
+    after: Evaluation,
+    findings: Sequence[Finding],
+    evidence: Sequence[Evidence],
+) -> str | None:
+    """What takes the ground from under every comparison, None when there is no such thing."""
     for evaluation in (before, after):
         if evaluation.infra is not None:
             return evaluation.infra
         if evaluation.guest is not None and not evaluation.guest.console_scanned:
             return f"{evaluation.describe}: the console could not be scanned"
-    ours = [finding for finding in findings if finding.verdict is CaseVerdict.INFRA]
-    if ours:
-        return f"{len(ours)} result(s) could not be had: {ours[0].title}"
-    return None
-
-
-def _unproven(evidence: Sequence[Evidence], at_worst: Proof) -> str | None:
-    """The first proof about the running kernels that does not hold."""
     for item in evidence:
-        if item.name in ("identity", "running config") and (
-            item.proof is Proof.FAILS or item.proof is at_worst
-        ):
+        if item.name == "apply" and item.proof is Proof.FAILS:
             return item.text
+    if unproven := _unproven((before, after), Proof.FAILS):
+        return unproven
+    for finding in findings:
+        whole = finding.kind in (FindingKind.BUILD, FindingKind.BOOT)
+        if whole and finding.verdict is CaseVerdict.INFRA:
+            return finding.title
+        ours = before.guest is not None and before.guest.end not in (GuestEnd.DONE, GuestEnd.PANIC)
+        if ours and finding.verdict is CaseVerdict.UNTESTABLE:
+            return f"the base guest did not get far enough to compare with: {finding.title}"
     return None
+
+
+def _unproven(evaluations: Iterable[Evaluation], at_worst: Proof) -> str | None:
+    """The first proof about a running kernel that does not hold.
+
+    A guest that ran no case makes no claim that would need one.  Results of a kernel that did not
+    say which one it is are as good as those of a wrong one; its .config is only open.
+    """
+    for evaluation in evaluations:
+        build, guest = evaluation.build, evaluation.guest
+        if build is None or guest is None:
+            continue
+        identity = identity_evidence(evaluation.describe, build, guest)
+        config = _running_config_evidence(evaluation.describe, evaluation.config, guest)
+        fatal = {Proof.FAILS, Proof.OPEN} if _ran(guest) else {Proof.FAILS}
+        if identity.proof in fatal:
+            return identity.text
+        if config.proof is Proof.FAILS or (config.proof is at_worst and _ran(guest)):
+            return config.text
+    return None
+
+
+def _untestable(
+    before: Evaluation,
+    after: Evaluation,
+    cases: Sequence[JudgedCase],
+    findings: Sequence[Finding],
+) -> str | None:
+    """Why nothing can be said for the series although nothing speaks against it."""
+    broken_before = before.build is not None and not before.build.ok
+    for finding in findings:
+        known = finding.verdict is CaseVerdict.PRE_EXISTING
+        if finding.kind is FindingKind.BUILD and known:
+            return "neither the base nor the patched kernel builds"
+        if finding.kind is FindingKind.CONFIG and known:
+            return f"the configuration cannot be had on this tree: {finding.title}"
+        if finding.kind is FindingKind.BOOT and known:
+            return f"the base panics in the same place: {finding.title}"
+        if finding.verdict is CaseVerdict.UNTESTABLE:
+            why = "does not build" if broken_before else "never got that far"
+            return f"nothing to compare with, the base {why}: {finding.title}"
+    if after.guest is None or not any(
+        case.verdict in (CaseVerdict.PASS, CaseVerdict.FIXED) for case in cases
+    ):
+        return "nothing ran that could speak for or against the series"
+    return None
+
+
+_NOUNS = {
+    FindingKind.BUILD: ("build failure", ""),
+    FindingKind.BOOT: ("guest that did not finish", "guests that did not finish"),
+    FindingKind.CONSOLE: ("console report", ""),
+    FindingKind.CASE: ("case", ""),
+    FindingKind.CONFIG: ("config symbol", ""),
+}
 
 
 def _blame(blamed: Sequence[Finding]) -> str:
-    kinds = dict.fromkeys(FindingKind, 0)
-    for finding in blamed:
-        kinds[finding.kind] += 1
-    parts = [f"{count} {kind.value}" for kind, count in kinds.items() if count]
-    return f"{len(blamed)} new finding(s): {', '.join(parts)}"
+    if len(blamed) == 1:
+        return f"new failure: {blamed[0].title}"
+    kinds = Counter(finding.kind for finding in blamed)
+    parts = [_count(kinds[kind], *nouns) for kind, nouns in _NOUNS.items() if kinds[kind]]
+    return f"{len(blamed)} new failures: {', '.join(parts)}"
+
+
+def _praise(cases: Sequence[JudgedCase]) -> str:
+    count = Counter(case.verdict for case in cases)
+    fixed = count[CaseVerdict.FIXED]
+    text = f"no new failure: {_count(count[CaseVerdict.PASS] + fixed, 'case')} passed"
+    for number, words in (
+        (fixed, "of them failed on the base"),
+        (count[CaseVerdict.PRE_EXISTING], "failed on the base too"),
+        (count[CaseVerdict.FLAKY], "flaky"),
+        (count[CaseVerdict.UNTESTABLE], "could not be tested here"),
+    ):
+        text += f", {number} {words}" if number else ""
+    return text
