@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kverdict.errors import InfraError
 from kverdict.proc import ToolMissing
 
 SRC = Path("/src")
@@ -59,7 +61,7 @@ class Sandbox:
     cwd: Path = Path("/")
     kvm: bool = False
     python: bool = False  # this interpreter with its packages, and kverdict itself at /kverdict
-    folders: tuple[Path, ...] = ()  # empty ones: mount points of a guest whose root this is
+    empty: tuple[Path, ...] = ()  # folders that are empty inside, whatever the system has there
 
     def wrap(self, argv: Sequence[str]) -> list[str]:
         """The command line that runs ``argv`` inside; raises ToolMissing without bubblewrap."""
@@ -79,7 +81,7 @@ class Sandbox:
             *_environment(self.env),
             *_system(),
             *_devices(self.kvm),
-            *(word for folder in self.folders for word in ("--dir", str(folder))),
+            *(word for folder in self.empty for word in ("--tmpfs", str(folder))),
             *(word for bind in binds for word in _bind(bind)),
             "--remount-ro",
             "/",
@@ -141,3 +143,19 @@ def python_command(module: str, *args: str) -> list[str]:
         f"runpy.run_module({module!r}, run_name='__main__', alter_sys=True)",
         *args,
     ]
+
+
+def read_left(path: Path, limit: int) -> bytes:
+    """A file that a process in the sandbox left behind: regular, no link, not over ``limit`` bytes.
+
+    Raises InfraError for anything else: it may be a link to what the sandbox was not to see.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise InfraError(f"{path.name} was not left as a file ({error.strerror})") from error
+    with os.fdopen(handle, "rb") as stream:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
+            raise InfraError(f"{path.name} is not a file of at most {limit} bytes")
+        return stream.read(limit)

@@ -7,7 +7,7 @@ Configure and build share this, because Kconfig asks the compiler that the build
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kverdict.sandbox import CCACHE, OBJ, SRC, Bind, Sandbox
@@ -45,10 +45,20 @@ def make_command(
     ]
 
 
-def make_sandbox(src: Path, obj: Path, ccache: Path | None = None, *, python: bool = False) -> Sandbox:
-    """The worktree read-only at /src, the object tree at /obj, and ccache's folder if there is one."""
+def make_sandbox(
+    src: Path,
+    obj: Path,
+    ccache: Path | None = None,
+    *,
+    env: Mapping[str, str] | None = None,
+    python: bool = False,
+) -> Sandbox:
+    """The worktree read-only at /src, the object tree at /obj, and ccache's folder if there is one.
+
+    ``env`` is added to the environment; ``python`` lets kverdict itself run inside.
+    """
     binds = [Bind(src, SRC), Bind(obj, OBJ, writable=True)]
-    env = dict(_REPRODUCIBLE)
+    env = {**_REPRODUCIBLE, **(env or {})}
     if ccache is not None:
         binds.append(Bind(ccache, CCACHE, writable=True))
         # __DATE__ and __TIME__ are fixed above as far as the kernel uses them.

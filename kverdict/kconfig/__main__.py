@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The child of the configure stage: goals on stdin, a Reply on stdout.
+
+kconfiglib reads the environment and the working folder, and its globals are rebound: hence a
+process of its own, inside the sandbox, in the object tree, where `cc-option` makes its temporary
+folders.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from difflib import get_close_matches
+from typing import Any
+
+import kconfiglib as kl
+from kconfiglib import BOOL, TRISTATE
+
+from kverdict.kconfig import linux
+from kverdict.kconfig.enable import enable, met
+from kverdict.kconfig.explain import explain
+from kverdict.kconfig.protocol import Added, Answer, Refusal, Reply, Request, SymbolAnswer
+
+
+def main() -> None:
+    request = Request.from_json(sys.stdin.buffer.read())
+    # $(info ...) of a Kconfig file prints: only the reply may come out where it is read.
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    with channel:
+        channel.write(reply(request).model_dump_json())
+
+
+def reply(request: Request) -> Reply:
+    try:
+        kconf = linux.load()
+    except (kl.KconfigError, kl._KconfigIOError, OSError, RecursionError) as error:
+        return Reply(refusal=Refusal(error=str(error).strip()))
+    return Reply(answer=configure(kconf, request.goals))
+
+
+def configure(kconf: Any, goals: dict[str, str]) -> Answer:
+    """From allnoconfig, with the goals and what they need."""
+    allnoconfig(kconf)
+    known = {name: value for name, value in goals.items() if is_defined(kconf, name)}
+    done = enable(kconf, known)
+    return Answer(
+        config=kconf._config_contents(kconf.config_header),
+        symbols={name: _symbol(kconf, name, value) for name, value in known.items()},
+        unknown={name: similar(kconf, name) for name in goals if name not in known},
+        added={
+            name: Added(value=kconf.syms[name].str_value, needed_by=done.needed_by[name])
+            for name in sorted(done.assigned)
+            if name not in goals
+        },
+    )
+
+
+def allnoconfig(kconf: Any) -> None:
+    """conf.c: conf_set_all_new_symbols(def_no): choices keep their default."""
+    for symbol in kconf.unique_defined_syms:
+        if symbol.orig_type in (BOOL, TRISTATE) and not symbol.choice:
+            symbol.set_value(0)
+
+
+def is_defined(kconf: Any, name: str) -> bool:
+    symbol = kconf.syms.get(name)
+    return symbol is not None and bool(symbol.nodes)
+
+
+def similar(kconf: Any, name: str) -> tuple[str, ...]:
+    names = [symbol.name for symbol in kconf.unique_defined_syms]
+    return tuple(get_close_matches(name, names, n=3, cutoff=0.8))
+
+
+def _symbol(kconf: Any, name: str, asked: str) -> SymbolAnswer:
+    value = kconf.syms[name].str_value or "n"
+    as_asked = met(kconf, name, asked)
+    return SymbolAnswer(value=value, why="" if as_asked else explain(kconf, name, asked))
+
+
+if __name__ == "__main__":
+    main()
