@@ -90,30 +90,15 @@ def import_folder(path: Path, *, cache: Path, progress: Progress) -> tuple[Path,
     return repo, commit
 
 
-def known_import(ref: str, *, cache: Path) -> tuple[Path, str] | None:
-    """What was imported under a name of ours before, None if nothing was."""
-    repo = _place(cache)
-    if not repo.is_dir():
-        return None
-    with Repository(repo) as ours:
-        commit = ours.resolve(ref)
-    return None if commit is None else (repo, commit)
-
-
-def remember_import(ref: str, commit: str, *, cache: Path) -> None:
-    """Names a commit of an import."""
-    with Repository(_place(cache)) as ours:
-        ours.run("update-ref", ref, commit)
-
-
-def _place(cache: Path) -> Path:
+def imported_repository(cache: Path) -> Path:
+    """Where all imports are; versions share their blobs there."""
     return cache.absolute() / "repos" / "imported.git"
 
 
 @contextmanager
 def _import_repository(cache: Path, progress: Progress) -> Iterator[tuple[Repository, Path]]:
-    """The repository of all imports (versions share their blobs), held by one process at a time."""
-    repo = _place(cache)
+    """The repository of all imports, held by one process at a time."""
+    repo = imported_repository(cache)
     if not repo.is_dir():
         create_bare(repo)
     with (repo / "kverdict.lock").open("a") as lock:
