@@ -95,5 +95,5 @@ def judge_probe(finished: Finished, console: str, alive: bool, nested: bool) -> 
         return None if nested else "the guest has no /dev/kvm (no nested virtualisation)"
     said = [line.strip() for line in console.splitlines() if line.startswith("qemu-system")]
     if said:
-        return said[-1]
+        return next((line for line in said if "error:" in line), said[-1])
     return f"a probe guest did not come up ({finished.stopped or 'QEMU ended'})"

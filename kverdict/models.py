@@ -304,6 +304,7 @@ class Guest(Frozen):
     console_scanned: bool
     console_tail: tuple[str, ...]
     bench_note: str = ""
+    problems: tuple[str, ...] = ()  # what of the guest's results was not believed
 
 
 # --- evaluation ---------------------------------------------------------------------------------

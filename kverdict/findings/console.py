@@ -19,6 +19,7 @@ from pathlib import Path
 
 from kverdict.errors import InfraError
 from kverdict.models import Splat, SplatKind
+from kverdict.sandbox import SRC
 
 EXCERPT_LINES = 40
 # A report without an end marker is over when its context stays silent for this long (seconds of
@@ -85,13 +86,19 @@ _HEADLINES = (
     _headline(
         SplatKind.PANIC,
         r"Kernel panic - not syncing: (?P<what>.*)",
-        "Kernel panic - not syncing: {what}",
+        "{what}",
         "---[ end Kernel panic",
         everyone=True,
     ),
     _headline(
         SplatKind.KASAN,
-        rf"BUG: (?P<tool>KASAN|KFENCE|KMSAN): (?P<what>[^\n]*?)(?: in {_FUNCTION}.*)?$",
+        rf"BUG: KASAN: (?P<what>.*?)(?: in {_FUNCTION}.*)?$",
+        "{what} in {function}",
+        _RULE,
+    ),
+    _headline(
+        SplatKind.KASAN,  # the other two that find bad memory accesses
+        rf"BUG: (?P<tool>KFENCE|KMSAN): (?P<what>.*?)(?: in {_FUNCTION}.*)?$",
         "{tool}: {what} in {function}",
         _RULE,
     ),
@@ -156,28 +163,40 @@ _HEADLINES = (
         SplatKind.OOPS,
         r"BUG: (?P<what>kernel NULL pointer dereference|unable to handle[^,:]*?)"
         r"(?: for address|, address| at)\b.*",
-        "{what}",
+        "{what} in {function}",
         _END_TRACE,
     ),
     _headline(
         SplatKind.OOPS,
         r"BUG: (?P<what>.*stack guard page was hit) at\b.*",
-        "stack guard page was hit",
+        "stack guard page was hit in {function}",
         _END_TRACE,
     ),
-    _headline(SplatKind.OOPS, r"(?:traps: )?PANIC: (?P<what>double fault)", "{what}", _END_TRACE),
     _headline(
-        SplatKind.OOPS, r"(?P<what>Unable to handle kernel .*) at virtual", "{what}", _END_TRACE
+        SplatKind.OOPS,
+        r"(?:traps: )?PANIC: (?P<what>double fault)",
+        "{what} in {function}",
+        _END_TRACE,
+    ),
+    _headline(
+        SplatKind.OOPS,
+        r"(?P<what>Unable to handle kernel .*) at virtual",
+        "{what} in {function}",
+        _END_TRACE,
     ),
     _headline(
         SplatKind.OOPS,
         r"(?:Oops: )?(?P<what>[A-Za-z][\w ,'/-]*?)(?: 0x[0-9a-f]+)?: [0-9a-f]{4} \[#\d+\]",
-        "{what}",
+        "{what} in {function}",
         _END_TRACE,
     ),
-    _headline(SplatKind.OOPS, r"(?P<what>Internal error: .*) \[#\d+\]", "{what}", _END_TRACE),
-    _headline(SplatKind.BUG, r"kernel BUG at (?P<at>\S+:\d+)!", "kernel BUG at {at}", _END_TRACE),
-    _headline(SplatKind.BUG, r"kernel BUG at .*", "kernel BUG", _END_TRACE),
+    _headline(
+        SplatKind.OOPS, r"(?P<what>Internal error: .*) \[#\d+\]", "{what} in {function}", _END_TRACE
+    ),
+    _headline(
+        SplatKind.BUG, r"kernel BUG at (?P<at>\S+:\d+)!", "at {at} in {function}", _END_TRACE
+    ),
+    _headline(SplatKind.BUG, r"kernel BUG at .*", "in {function}", _END_TRACE),
     _headline(
         SplatKind.BUG,
         r"BUG: (?P<what>scheduling while atomic|sleeping function called from invalid context"
@@ -365,13 +384,13 @@ def _splat(report: _Report) -> Splat:
     if function is not None and _REPORTERS.match(function):
         function = _first_frame(report.lines) or function
     name = _SUFFIX.sub("", function) if function is not None else None
-    title = report.headline.title.format_map(
-        {"what": "", "at": "?", "tool": "", **report.title, "function": name or "?"}
-    )
+    words = {"what": "", "at": "?", "tool": "", **report.title, "function": name or "?"}
+    # UBSAN gets the compiler's full path; the tree is at /src in every build.
+    words["at"] = words["at"].removeprefix(f"{SRC}/")
     excerpt = [line.text for line in report.lines[:EXCERPT_LINES]]
     return Splat(
         kind=report.headline.kind,
-        title=title,
+        title=report.headline.title.format_map(words),
         function=name,
         line=report.first.number,
         excerpt="\n".join(excerpt),

@@ -14,7 +14,7 @@ import os
 import shlex
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -254,10 +254,11 @@ def boot(
             watch=look,
         )
     eye.look_again()
-    told = read_results(results)
+    told = read_results(results, cases=() if mode is Mode.BENCH else _asked(facts))
     splats, scanned = _scan(console)
     tail = console_tail(console)
-    end = how_it_ended(eye.end, finished.stopped, told.done, splats, scanned)
+    done = told.done and not told.problems
+    end = how_it_ended(eye.end, finished.stopped, done, splats, scanned)
     if end is GuestEnd.NOT_STARTED:
         last = tail[-1] if tail else "no output"
         raise InfraError("QEMU did not start the guest", last, detail="\n".join(tail))
@@ -277,6 +278,7 @@ def boot(
         console_scanned=scanned,
         console_tail=tail,
         bench_note=told.bench_note,
+        problems=told.problems,
     )
 
 
@@ -320,6 +322,12 @@ def _script(mode: Mode) -> str:
         "mount -t tmpfs -o mode=1777 tmpfs /tmp; "
         f"exec {shlex.join(program)} </dev/null >{RESULTS / _LOG} 2>&1"
     )
+
+
+def _asked(facts: Mapping[str, object]) -> tuple[str, ...] | None:
+    """The cases that facts.json names, None for all of them."""
+    cases = facts.get("cases")
+    return tuple(str(case) for case in cases) if isinstance(cases, Sequence) else None
 
 
 def _prepare(results: Path, facts: Mapping[str, object]) -> None:
