@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the terminal shows at the end of a run: one screen, then where to read on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kverdict.render.formats import amount, bench_ratio, counted
+from kverdict.render.report import HTML
+from kverdict.render.view import Shown, facts, proofs, shares, shown_findings
+from kverdict.text import printable, shorten
+from kverdict.verdict import CaseVerdict, FindingKind, Overall, Proof, Report
+
+COLUMNS = 80
+LINES = 24
+_NAME = 12  # width of the first column
+_TAIL = 2  # an empty line and the report's path
+
+_OVERALL_COLOUR = {
+    Overall.GOOD: "green",
+    Overall.BAD: "red",
+    Overall.UNTESTABLE: "cyan",
+    Overall.TROUBLE: "yellow",
+}
+_CASE_COLOUR = {
+    CaseVerdict.PASS: "green",
+    CaseVerdict.NEW_FAIL: "red",
+    CaseVerdict.PRE_EXISTING: "yellow",
+    CaseVerdict.FIXED: "blue",
+    CaseVerdict.FLAKY: "magenta",
+    CaseVerdict.UNTESTABLE: "cyan",
+    CaseVerdict.INFRA: "yellow",
+}
+
+
+def summary(
+    report: Report, folder: Path, *, cwd: Path | None = None, colour: bool = False
+) -> tuple[str, ...]:
+    """At most 24 lines of 80 columns; only a path may be longer, because it must not be cut.
+
+    ``folder`` is shown relative to ``cwd`` when it is inside.
+    """
+    top = (*_verdict_lines(report, colour), "", *_fact_lines(report, colour))
+    room = LINES - len(top) - _TAIL
+    findings = _finding_lines(shown_findings(report), room - 1, colour)
+    return (*top, *(("", *findings) if findings else ()), "", *_where(folder, cwd))
+
+
+def _style(text: str, colour: bool, name: str) -> str:
+    return click.style(text, fg=name, bold=True) if colour else text
+
+
+def _verdict_lines(report: Report, colour: bool) -> tuple[str, ...]:
+    verdict = report.verdict
+    word = verdict.overall.value.upper()
+    room = COLUMNS - len(word) - 2
+    return (
+        f"{_style(word, colour, _OVERALL_COLOUR[verdict.overall])}: "
+        f"{shorten(verdict.headline, room)}",
+        shorten(report.series.subject, COLUMNS),
+    )
+
+
+def _fact_lines(report: Report, colour: bool) -> tuple[str, ...]:
+    known = {fact.name: fact.text for fact in facts(report)}
+    lines = [
+        _named("Series", f"{known['Series']}, {known['Author']}"),
+        _named("Base", f"{known['Base']}, {report.base.how.value}"),
+    ]
+    if kernel := ", ".join(known[name] for name in ("Kernel", "Compiler") if name in known):
+        lines.append(_named("Kernel", kernel))
+    if "Accelerator" in known:
+        lines.append(_named("Accelerator", known["Accelerator"]))
+    if parts := shares(report.verdict.counts):
+        counts = ", ".join(
+            _style(f"{part.count} {part.verdict.value}", colour, _CASE_COLOUR[part.verdict])
+            for part in parts
+        )
+        lines.append(f"{'Cases':<{_NAME}} {counts}")
+    if bench := _bench(report):
+        lines.append(_named("Benchmark", bench))
+    return (*lines, _named("Evidence", _evidence(report)))
+
+
+def _evidence(report: Report) -> str:
+    evidence = report.verdict.evidence
+    text = f"{proofs(report)[Proof.HOLDS]} of {counted(len(evidence), 'proof')} hold"
+    missing = dict.fromkeys(item.name for item in evidence if item.proof is not Proof.HOLDS)
+    return text + (f", not: {', '.join(missing)}" if missing else "")
+
+
+def _named(name: str, text: str) -> str:
+    return f"{name:<{_NAME}} {shorten(text, COLUMNS - _NAME - 1)}"
+
+
+def _bench(report: Report) -> str | None:
+    guest = report.patched_evaluation.guest
+    ratio = bench_ratio(guest.bench) if guest is not None else None
+    if guest is None or ratio is None:
+        return None
+    rows = {row.name: row for row in guest.bench}
+    unit = rows["write"].unit
+    write, memcpy = (
+        amount(rows[name].median, unit).removesuffix(f" {unit}") for name in ("write", "memcpy")
+    )
+    what = "" if unit == "ns" else f" {unit}, not time"
+    return f"write/memcpy {ratio}: {write} / {memcpy}{what}"
+
+
+def _finding_lines(findings: tuple[Shown, ...], room: int, colour: bool) -> tuple[str, ...]:
+    """Two lines for each finding; one for each when that is too much; else the worst that fit."""
+    blocks = [_finding(shown, colour) for shown in findings]
+    lines = [line for block in blocks for line in block]
+    if len(lines) <= room:
+        return tuple(lines)
+    firsts = [block[0] for block in blocks]
+    if len(firsts) <= room:
+        return tuple(firsts)
+    shown = room - 1
+    return (*firsts[:shown], f"... and {len(firsts) - shown} more, see {HTML}")
+
+
+def _finding(shown: Shown, colour: bool) -> tuple[str, ...]:
+    """Verdict and what it is about, then the first line of what was said."""
+    finding = shown.finding
+    word = finding.verdict.value
+    case = finding.kind is FindingKind.CASE and finding.case is not None
+    about = f"{finding.case}: {finding.title}" if case else finding.title
+    first = (
+        f"{_style(word, colour, _CASE_COLOUR[finding.verdict])}  "
+        f"{shorten(about, COLUMNS - len(word) - 2)}"
+    )
+    # The first line of a console report is its frame; its title is told already.
+    if finding.kind is FindingKind.CONSOLE or not finding.detail.strip():
+        return (first,)
+    said = finding.detail.strip().split("\n", 1)[0]
+    return (first, f"    {shorten(said, COLUMNS - 4)}")
+
+
+def _where(folder: Path, cwd: Path | None) -> tuple[str, ...]:
+    page = folder / HTML
+    shown = page.relative_to(cwd) if cwd is not None and page.is_relative_to(cwd) else page
+    return (f"Report: {printable(str(shown))}",)

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the templates show, put side by side; it judges nothing, verdict.py has done that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kverdict.models import (
+    AppliedPatch,
+    BenchRow,
+    ConfigProof,
+    Evaluation,
+    Patch,
+    SymbolProof,
+    SymbolState,
+)
+from kverdict.render.formats import INSTRUCTIONS
+from kverdict.verdict import (
+    WORST_FIRST,
+    CaseVerdict,
+    Finding,
+    FindingKind,
+    JudgedCase,
+    Proof,
+    Report,
+    Runs,
+)
+
+BAR = 1000  # width of the bar of counts, in its own units
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of "what was tested on what"; ``mono`` marks what is code."""
+
+    name: str
+    text: str
+    mono: bool = False
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of the bar of counts that one verdict takes."""
+
+    verdict: CaseVerdict
+    count: int
+    start: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A finding with where its expectation comes from."""
+
+    finding: Finding
+    source: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """The cases of one verdict."""
+
+    verdict: CaseVerdict
+    cases: tuple[JudgedCase, ...]
+
+
+@dataclass(frozen=True)
+class SymbolRow:
+    """A symbol on both kernels; ``base`` is None when only the patched one was configured."""
+
+    proof: SymbolProof
+    base: str | None
+    as_asked: bool  # on both
+
+
+@dataclass(frozen=True)
+class Side:
+    """The base or the patched kernel."""
+
+    name: str
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class BenchLine:
+    kernel: str
+    row: BenchRow
+
+
+@dataclass(frozen=True)
+class PatchLine:
+    mail: Patch
+    commit: AppliedPatch | None
+
+
+def shares(counts: dict[str, int]) -> tuple[Share, ...]:
+    """The bar of counts, the good ones first; every count that is not 0 can be seen."""
+    present = [(v, counts.get(v.value, 0)) for v in reversed(WORST_FIRST) if counts.get(v.value)]
+    total = sum(count for _, count in present)
+    found, start = [], 0
+    for place, (verdict, count) in enumerate(present):
+        left = len(present) - place - 1
+        width = max(8, round(BAR * count / total))
+        width = BAR - start if not left else min(width, BAR - start - 8 * left)
+        found.append(Share(verdict, count, start, width))
+        start += width
+    return tuple(found)
+
+
+def groups(report: Report) -> tuple[Group, ...]:
+    """The matrix by verdict, the worst first, each in the suite's order."""
+    found = (
+        Group(verdict, tuple(case for case in report.verdict.cases if case.verdict is verdict))
+        for verdict in WORST_FIRST
+    )
+    return tuple(group for group in found if group.cases)
+
+
+def shown_findings(report: Report) -> tuple[Shown, ...]:
+    """Findings in the verdict's order, those about a case with the case's source."""
+    sources = {case.id: case.source for case in report.verdict.cases}
+    found = []
+    for finding in report.verdict.findings:
+        about_case = finding.kind is FindingKind.CASE and finding.case is not None
+        found.append(Shown(finding, sources.get(finding.case or "", "") if about_case else ""))
+    return tuple(found)
+
+
+def outcomes(runs: Runs) -> str:
+    """ "pass", "2 pass, 1 fail", or a dash for a case that was never planned."""
+    names = [outcome.value for outcome in runs.outcomes]
+    if not names:
+        return "-"
+    if len(names) == 1:
+        return names[0]
+    return ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names))
+
+
+def said(case: JudgedCase) -> str:
+    """What the matrix shows beside a case: the patched kernel's message, else the base's."""
+    return case.patched.message or ("" if case.base.skipped else case.base.message)
+
+
+def symbols(report: Report) -> tuple[SymbolRow, ...]:
+    """Requested symbols on both kernels, those that are not as asked first."""
+    patched = report.patched_evaluation.config or report.base_evaluation.config
+    base = _by_name(report.base_evaluation.config)
+    rows = []
+    for proof in patched.asked if patched is not None else ():
+        old = base.get(proof.name)
+        good = all(item.state is SymbolState.AS_ASKED for item in (proof, old) if item is not None)
+        rows.append(SymbolRow(proof, old.got if old is not None else None, good))
+    return tuple(sorted(rows, key=lambda row: row.as_asked))
+
+
+def _by_name(config: ConfigProof | None) -> dict[str, SymbolProof]:
+    return {proof.name: proof for proof in config.asked} if config is not None else {}
+
+
+def sides(report: Report) -> tuple[Side, Side]:
+    return Side("base", report.base_evaluation), Side("patched", report.patched_evaluation)
+
+
+def bench_lines(report: Report) -> tuple[BenchLine, ...]:
+    return tuple(
+        BenchLine(side.name, row)
+        for side in sides(report)
+        if side.evaluation.guest is not None
+        for row in side.evaluation.guest.bench
+    )
+
+
+def counts_instructions(report: Report) -> bool:
+    return any(line.row.unit == INSTRUCTIONS for line in bench_lines(report))
+
+
+def patch_lines(report: Report) -> tuple[PatchLine, ...]:
+    commits = {commit.number: commit for commit in report.applied.patches}
+    return tuple(PatchLine(mail, commits.get(mail.number)) for mail in report.series.patches)
+
+
+def facts(report: Report) -> tuple[Fact, ...]:
+    """What was tested on what, for the first glance."""
+    series, base = report.series, report.base
+    number = len(series.patches)
+    newer = (
+        f"; v{series.newest_revision} exists" if series.newest_revision > series.revision else ""
+    )
+    lines = [
+        Fact(
+            "Series",
+            f"v{series.revision}, {number} patch{'es' if number != 1 else ''} "
+            f"from {series.kind.value}{newer}",
+        ),
+        Fact("Author", series.author),
+        Fact("Message-ID", series.message_id or "none", mono=True),
+        Fact("Base", f"{base.description}, {base.sha[:12]}"),
+        Fact(
+            "Chosen by",
+            f"{base.how.value} ({base.ref}), {base.blobs_matched} of {base.blobs_total} "
+            "preimage blobs match",
+        ),
+    ]
+    return (*lines, *_kernel_facts(report))
+
+
+def _kernel_facts(report: Report) -> tuple[Fact, ...]:
+    patched, base = report.patched_evaluation, report.base_evaluation
+    guest, config = patched.guest or base.guest, patched.config or base.config
+    lines = []
+    if guest is not None and guest.release is not None:
+        lines.append(Fact("Kernel", f"Linux {guest.release}"))
+    elif config is not None:
+        lines.append(Fact("Kernel", f"Linux {config.kernel_version}"))
+    if config is not None:
+        lines.append(Fact("Compiler", config.compiler))
+    if guest is not None:
+        why = f": {guest.accelerator_why}" if guest.accelerator_why else ""
+        lines.append(Fact("Accelerator", f"{guest.accelerator.value}{why}"))
+    return tuple(lines)
+
+
+def proofs(report: Report) -> dict[Proof, int]:
+    """How many claims hold, fail or are open."""
+    return {proof: sum(item.proof is proof for item in report.verdict.evidence) for proof in Proof}
