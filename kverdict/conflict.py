@@ -18,9 +18,11 @@ from unidiff import PatchedFile, PatchSet, UnidiffParseError
 from kverdict.am import Mail, Result
 from kverdict.errors import PatchError
 from kverdict.git import Repository
+from kverdict.text import one_line, printable, shorten
 from kverdict.trees import Tree
 
 LINES_SHOWN = 4
+SUBJECT_COLUMNS = 72
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Misfit:
 
     def one_line(self) -> str:
         place = f"{self.path}, hunk {self.hunk}" if self.hunk else self.path
-        return f"{place}: {self.what}"
+        return one_line(f"{place}: {self.what}")
 
     def lines(self) -> tuple[str, ...]:
         return (
@@ -50,6 +52,7 @@ def conflict(mails: Sequence[Mail], result: Result, tree: Tree) -> PatchError:
     """Why the first mail that did not land does not apply, in one line and in detail."""
     number = len(result.landed) + 1
     mail = mails[number - 1]
+    subject = shorten(mail.subject, SUBJECT_COLUMNS)
     with Repository(tree.repo) as repository:
         found = misfits(mail.text, lambda path: repository.show_file(result.tip, path))
     place = f"{result.base[:12]} ({tree.version_of(result.base)})"
@@ -57,10 +60,12 @@ def conflict(mails: Sequence[Mail], result: Result, tree: Tree) -> PatchError:
     others = len(found) - 1
     more = f" (and {others} more place{'s' if others > 1 else ''})" if others > 0 else ""
     return PatchError(
-        f"patch {number}/{len(mails)} “{mail.subject}” does not apply to {place}: {what}{more}",
+        f"patch {number}/{len(mails)} {subject!r} does not apply to {place}: {what}{more}",
         "give the commit it was made for with --base, or port the patch",
-        detail="\n".join(line for misfit in found for line in misfit.lines())
-        or (result.refusal or "").strip(),
+        detail=printable(
+            "\n".join(line for misfit in found for line in misfit.lines())
+            or (result.refusal or "").strip()
+        ),
     )
 
 

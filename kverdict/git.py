@@ -359,6 +359,16 @@ class Repository:
         words = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", _full(base), _full(tip))
         return tuple(sorted(os.fsdecode(p) for p in self.run(*words).stdout.split(b"\0") if p))
 
+    def changed_entries(self, base: str, tip: str) -> tuple[tuple[str, str, str], ...]:
+        """(mode, object id, path) of each file that ``tip`` has otherwise than ``base``."""
+        words = ("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev")
+        raw = self.run(*words, "--diff-filter=d", _full(base), _full(tip)).stdout
+        fields = [os.fsdecode(field) for field in raw.split(b"\0")[:-1]]
+        heads = [field.split(" ") for field in fields[::2]]
+        return tuple(
+            (head[1], head[3], path) for head, path in zip(heads, fields[1::2], strict=True)
+        )
+
     def diff(self, base: str, tip: str) -> bytes:
         """The patch between two commits, as git diff writes it."""
         return self.run(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Sequence
 from email import message_from_bytes, policy
@@ -11,11 +12,13 @@ from pathlib import Path
 
 from kverdict.am import Landed, Mail, apply_mails, read_mbox
 from kverdict.conflict import conflict
-from kverdict.errors import InfraError, PatchError
+from kverdict.errors import ExitStatus, InfraError, PatchError
 from kverdict.git import Repository
 from kverdict.models import Applied, AppliedPatch, BaseChoice, Series, SourceKind
 from kverdict.progress import Progress
 from kverdict.trees import Tree
+
+GITLINK, SYMLINK = "160000", "120000"
 
 
 def apply_series(
@@ -34,6 +37,7 @@ def apply_series(
     if result.refusal is not None:
         raise conflict(mails, result, tree)
     _check_authors(series, mails, result.landed, tree)
+    _check_entries(tree, base.sha, result.tip)
     return _applied(base.sha, result.landed, series, tree)
 
 
@@ -70,6 +74,33 @@ def _applied(base: str, landed: Sequence[Landed], series: Series, tree: Tree) ->
             )
             for patch, item, parent in zip(series.patches, landed, before, strict=False)
         ),
+    )
+
+
+def _check_entries(tree: Tree, base: str, tip: str) -> None:
+    """Refuses what git am lets pass but no kernel patch needs; see docs/trees.md.
+
+    A link that leads out of the tree would be followed by whoever reads the file later.
+    """
+    with Repository(tree.repo) as repository:
+        for mode, blob, path in repository.changed_entries(base, tip):
+            if mode == GITLINK:
+                raise _refused(f"{path} is a submodule")
+            if not path.isprintable():
+                raise _refused(f"{path!r} has control characters in its name")
+            if mode == SYMLINK:
+                target = repository.run("cat-file", "blob", blob).text
+                if posixpath.normpath(posixpath.join(posixpath.dirname(path), target)).startswith(
+                    ("/", "..")
+                ):
+                    raise _refused(f"{path} is a link out of the tree, to {target!r}")
+
+
+def _refused(why: str) -> PatchError:
+    return PatchError(
+        f"the series is refused: {why}",
+        "a kernel patch has no need of it",
+        status=ExitStatus.SERIES_REFUSED,
     )
 
 
