@@ -21,6 +21,9 @@ from kverdict.kconfig.enable import enable, met
 from kverdict.kconfig.explain import explain
 from kverdict.kconfig.protocol import Added, Answer, Refusal, Reply, Request, SymbolAnswer
 
+# confdata.c: conf_write_heading().
+HEADING = "#\n# Automatically generated file; DO NOT EDIT.\n# {}\n#\n"
+
 
 def main() -> None:
     request = Request.from_json(sys.stdin.buffer.read())
@@ -45,7 +48,7 @@ def configure(kconf: Any, goals: dict[str, str]) -> Answer:
     known = {name: value for name, value in goals.items() if is_defined(kconf, name)}
     done = enable(kconf, known)
     return Answer(
-        config=kconf._config_contents(kconf.config_header),
+        config=kconf._config_contents(HEADING.format(kconf.mainmenu_text)),
         symbols={name: _symbol(kconf, name, value) for name, value in known.items()},
         unknown={name: similar(kconf, name) for name in goals if name not in known},
         added={

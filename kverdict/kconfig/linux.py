@@ -9,7 +9,7 @@ follows (scripts/kconfig of Linux 7.2).  docs/config.md lists what changed when.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, cast
 
 import kconfiglib as kl
 from kconfiglib import AND, BOOL, EQUAL, HEX, INT, NOT, OR, STRING, TRISTATE, expr_value
@@ -24,7 +24,10 @@ _BASE = {INT: 10, HEX: 16}
 class LinuxSymbol(kl.Symbol):
     """A symbol with the value rules of symbol.c: sym_calc_value()."""
 
-    __slots__ = ("transitional",)
+    _cached_vis: int | None
+    _cached_tri_val: int | None
+    _cached_str_val: str | None
+    _write_to_conf: bool
 
     def __init__(self) -> None:
         super().__init__()
@@ -151,8 +154,6 @@ class LinuxSymbol(kl.Symbol):
 class LinuxChoice(kl.Choice):
     """A choice of Linux 6.11 and later: no modes, no names, always exactly one member."""
 
-    __slots__ = ("priority",)
-
     def __init__(self) -> None:
         super().__init__()
         self.priority: list[LinuxSymbol] = []  # members, last assigned first
@@ -184,12 +185,14 @@ class LinuxChoice(kl.Choice):
             return default
         for symbol in visible:
             if symbol.user_value is None:
-                return symbol  # type: ignore[no-any-return]
+                return cast(LinuxSymbol, symbol)
         return ranked[-1] if ranked else None
 
 
 class LinuxKconfig(kl.Kconfig):
     """A tree's Kconfig files; like kl.Kconfig otherwise."""
+
+    _reuse_tokens: bool
 
     def _tokenize(self, s: str) -> Any:
         """lexer.l: "transitional" and "modules" are words of their own."""

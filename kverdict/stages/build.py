@@ -27,7 +27,7 @@ LOG_LIMIT = 256 << 20
 DISK_NEEDED = 1 << 30  # a default build takes 0.6 GB; what is left must hold the next step too
 
 # "  CC      virt/kvm/guest_memfd.o" (scripts/Kbuild.include, the short form of a command).
-_STEP = re.compile(r"^  ([A-Z][A-Z0-9_]{1,9}) +(\[M\] )?(\S+)")
+_STEP = re.compile(r"^  ([A-Z][A-Z0-9_]{1,9})(?: \[M\])? +(\S+)")
 _NO_SPACE = os.strerror(errno.ENOSPC)
 _KILLED = "Killed signal terminated program"  # gcc.cc: the compiler was killed, e.g. for memory
 
@@ -98,7 +98,7 @@ class _StepCounter:
     def __call__(self, line: str) -> None:
         if step := _STEP.match(line):
             self._count += 1
-            self._task.update(note=f"{self._count} steps, {step[1]} {step[3]}")
+            self._task.update(note=f"{self._count} steps, {step[1]} {step[2]}")
 
 
 def _has_objects(obj: Path) -> bool:
@@ -158,7 +158,8 @@ def _built(obj: Path, log: Path, seconds: float, clean: bool) -> Build:
     found = warnings.diagnostics(warnings.read_log(log))
     for product in (VMLINUX, BZIMAGE):
         path = obj / product
-        if path.is_symlink() or not path.is_file():
+        # No link on the way: it could lead to what the sandbox was not to see.
+        if path.resolve() != obj.resolve() / product or not path.is_file():
             raise InfraError(f"make succeeded without {product}", f"see {log.name}")
     build_id = elf.build_id(obj / VMLINUX)
     if build_id is None:

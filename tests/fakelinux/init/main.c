@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#include <linux/kvm.h>
+
+unsigned long long kvm_gmem_flags(void);
+
+void start_kernel(void);
+void start_kernel(void)
+{
+	volatile unsigned long long flags = kvm_gmem_flags();
+
+	while (flags)
+		;
+}
