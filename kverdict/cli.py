@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Commands and options, nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from kverdict import __version__, uapi
+from kverdict import settings as settings_module
+from kverdict import verify as workflow
+from kverdict.errors import ExitStatus, KverdictError, UserError
+from kverdict.findings import suite as guest_suite
+from kverdict.progress import to_stderr
+from kverdict.render.summary import summary
+from kverdict.text import printable
+from kverdict.verdict import BAD_OUTCOMES
+
+STATUS_HELP = (
+    "Exit status: 0 good, 1 bad, 125 cannot be tested here, 128 and above our trouble "
+    "(docs/verdicts.md)."
+)
+
+# What `suite --here` takes the running kernel for: include/uapi/linux/kvm.h of Linux 6.18 to 7.3.
+UPSTREAM_FACTS = uapi.Facts(
+    flags={"GUEST_MEMFD_FLAG_MMAP": 1 << 0, "GUEST_MEMFD_FLAG_INIT_SHARED": 1 << 1}
+)
+
+
+class Terminated(BaseException):
+    """SIGTERM, as an exception, so that guests, locks and worktrees are cleaned up."""
+
+
+def main() -> NoReturn:
+    """Runs a command and ends the process with its exit status."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(_status())
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise Terminated
+
+
+def _status() -> int:
+    try:
+        result = commands.main(standalone_mode=False)
+        return int(result) if isinstance(result, int) else ExitStatus.GOOD
+    except KverdictError as error:
+        click.echo(f"kverdict: {printable(str(error))}", err=True)
+        for line in error.detail.splitlines()[:40]:
+            click.echo(f"  {printable(line)}", err=True)
+        return error.status
+    except click.exceptions.Abort:
+        click.echo("kverdict: interrupted: the same command goes on from here", err=True)
+        return ExitStatus.INTERRUPTED
+    except click.ClickException as error:
+        click.echo(f"kverdict: {error.format_message()}: see --help", err=True)
+        return ExitStatus.USAGE
+    except (KeyboardInterrupt, Terminated):
+        click.echo("kverdict: interrupted: the same command goes on from here", err=True)
+        return ExitStatus.INTERRUPTED
+
+
+@click.group(epilog=STATUS_HELP)
+@click.version_option(__version__, prog_name="kverdict")
+def commands() -> None:
+    """Build, boot and judge a Linux kernel patch series, with evidence."""
+
+
+@commands.command(epilog=STATUS_HELP)
+@click.argument("series", nargs=-1, required=True)
+@click.option("--tree", help="Git repository, unpacked tree, tarball, or debian:7.2.")
+@click.option("--base", help="Commit to apply to; otherwise the series says or it is guessed.")
+@click.option("-v", "--revision", type=click.IntRange(min=1), help="Revision of the series.")
+@click.option("--fragment", "fragments", multiple=True, help="Further Kconfig fragment.")
+@click.option("--accelerator", type=click.Choice(["auto", "kvm", "tcg"]))
+@click.option("--bench-mib", type=click.IntRange(0, 4096), help="MiB to populate; 0: none.")
+@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Jobs of make; default: all cores.")
+@click.option("--config", type=click.Path(path_type=Path), help="Settings; default pipeline.toml.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+def verify(
+    series: tuple[str, ...],
+    tree: str | None,
+    base: str | None,
+    revision: int | None,
+    fragments: tuple[str, ...],
+    accelerator: str | None,
+    bench_mib: int | None,
+    jobs: int | None,
+    config: Path | None,
+    quiet: bool,
+) -> int:
+    """Verify SERIES on a kernel tree.
+
+    SERIES is a message-id, an archive URL, an mbox, a maildir, a folder or list of patch files, or
+    a rev range of the tree (v7.2..topic).
+    """
+    chosen = settings_module.load(config)
+    request = workflow.request_of(
+        chosen,
+        series=series,
+        tree=tree,
+        base=base,
+        revision=revision,
+        fragments=fragments,
+        accelerator=accelerator,
+        bench_mib=bench_mib,
+        jobs=jobs or len(os.sched_getaffinity(0)),
+    )
+    run = workflow.verify(request, chosen, to_stderr(quiet))
+    _show(run)
+    return run.report.verdict.exit_status
+
+
+def _show(run: workflow.Run) -> None:
+    for line in summary(run.report, run.folder, cwd=Path.cwd(), colour=sys.stdout.isatty()):
+        click.echo(line)
+
+
+@commands.command()
+@click.argument("run", type=click.Path(path_type=Path))
+def report(run: Path) -> int:
+    """Render the report of RUN, a run's folder, again; nothing is built or booted."""
+    again = workflow.render_again(run)
+    _show(again)
+    return again.report.verdict.exit_status
+
+
+@commands.command()
+@click.argument("cases", nargs=-1)
+@click.option("--here", is_flag=True, help="Run them on the running kernel; needs /dev/kvm.")
+@click.option(
+    "--header",
+    type=click.Path(path_type=Path),
+    help="include/uapi/linux/kvm.h of the running kernel's source; default: that of Linux 7.2.",
+)
+def suite(cases: tuple[str, ...], here: bool, header: Path | None) -> int:
+    """List the guest's CASES, all by default, or run them here.
+
+    What a case expects follows from the flags that the header defines, never from what the kernel
+    answers.
+    """
+    known = guest_suite.list_cases()
+    if unknown := sorted(set(cases) - {case.id for case in known}):
+        raise UserError(f"there is no case {unknown[0]!r}", "see `./pipeline.py suite`")
+    if not here:
+        for case in known:
+            if not cases or case.id in cases:
+                click.echo(f"{case.id:<36} {case.title}\n{'':<36} {case.source}")
+        return ExitStatus.GOOD
+    facts = UPSTREAM_FACTS if header is None else uapi.facts_from_header(_read_header(header))
+    with tempfile.TemporaryDirectory(prefix="kverdict-suite-") as results:
+        told = guest_suite.run_here(facts, Path(results), cases=cases or None, progress=to_stderr())
+    for result in told.cases:
+        click.echo(
+            f"{result.outcome.value:<8} {result.id:<36} {printable(result.message)}".rstrip()
+        )
+    bad = any(result.outcome in BAD_OUTCOMES for result in told.cases)
+    return ExitStatus.BAD if bad else ExitStatus.GOOD
+
+
+def _read_header(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read", error.strerror or str(error)) from error

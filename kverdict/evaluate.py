@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The engine: (commit, recipe) -> Evaluation.
+
+Configure, build, boot and test one commit with one recipe.  Every stage's result is kept under a
+key made of content alone (tree id, fragments, toolchain, guest suite, ...), so that the same
+question is never answered twice: v3 of a series reuses v2's base, a second run reuses the first.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from kverdict import uapi
+from kverdict.accelerator import Choice, choose_accelerator
+from kverdict.findings.suite import facts_document
+from kverdict.models import (
+    Build,
+    ConfigProof,
+    Evaluation,
+    Guest,
+    GuestEnd,
+    Recipe,
+)
+from kverdict.proc import run
+from kverdict.progress import Progress
+from kverdict.runs import MANIFEST, Slot, Store, digest_of, file_digest, slot, write_atomically
+from kverdict.stages import boot, build, configure
+from kverdict.trees import Tree
+from kverdict.worktrees import checkout
+
+# Raised when the meaning of a stored result changes although its inputs do not.
+CONFIG_AND_BUILD = 1
+BOOT_AND_TEST = 1
+
+ARCH = "x86_64"
+KVM_HEADER = "include/uapi/linux/kvm.h"
+WRITE_FLAG = "GUEST_MEMFD_FLAG_WRITE"
+SUITE_FOLDER = Path(__file__).resolve().parent / "guest"
+PRODUCTS = (build.BZIMAGE.name, build.VMLINUX.name)
+GUEST_FILES = (
+    "guest.json",
+    "console.log",
+    "results.jsonl",
+    "bench-console.log",
+    "bench-results.jsonl",
+)
+KEPT_RESULTS = 16 << 20  # bytes
+# A guest that was lost or fell silent may have been ours to lose: such a result is not kept.
+CONCLUSIVE = (GuestEnd.DONE, GuestEnd.PANIC)
+
+
+def recipe_of(fragments: Sequence[Path], accelerator: str, bench_mib: int) -> Recipe:
+    return Recipe(
+        arch=ARCH,
+        fragments=tuple((path.name, file_digest(path)) for path in fragments),
+        toolchain=_versions(("gcc", "--version"), ("ld", "--version")),
+        suite=_suite_digest(),
+        accelerator=accelerator,
+        bench_mib=bench_mib,
+    )
+
+
+def _suite_digest() -> str:
+    files = sorted(SUITE_FOLDER.rglob("*.py"))
+    return digest_of([(str(path.relative_to(SUITE_FOLDER)), file_digest(path)) for path in files])
+
+
+def _versions(*commands: Sequence[str]) -> str:
+    """The first line that each tool says of itself, in one string."""
+    said = (run(list(command), check=True).text for command in commands)
+    return "; ".join(text.splitlines()[0] for text in said)
+
+
+def guest_tools() -> tuple[str, ...]:
+    """What besides the kernel decides how a guest runs on this host."""
+    qemu = _versions(("qemu-system-x86_64", "--version"))
+    return (qemu, f"kvm={os.access('/dev/kvm', os.R_OK | os.W_OK)}")
+
+
+@dataclass(frozen=True)
+class Built:
+    """A commit that went through configure and build; ``folder`` has bzImage and vmlinux."""
+
+    config: ConfigProof
+    build: Build
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Engine:
+    tree: Tree
+    recipe: Recipe
+    fragments: tuple[Path, ...]
+    cache: Path
+    jobs: int
+    limits: boot.Limits
+    progress: Progress
+
+    @property
+    def store(self) -> Store:
+        return Store(self.cache / "stages")
+
+    @contextmanager
+    def slot(self) -> Iterator[Slot]:
+        """A worktree and object tree for this tree and recipe, ours alone until the block ends."""
+        name = digest_of(str(self.tree.repo), self.recipe.fragments, self.recipe.toolchain)[:16]
+        with slot(self.cache / "slots", name, self.progress) as mine:
+            yield mine
+
+    def evaluate(self, commit: str, describe: str, mine: Slot, evaluations: Path) -> Evaluation:
+        """All that the recipe says about ``commit``; logs go to ``evaluations``/<key>/.
+
+        Raises InfraError for our trouble and PatchError when the tree's Kconfig does not parse.
+        """
+        tree_id = self.tree.tree_id(commit)
+        key = digest_of(tree_id, self.recipe.model_dump(mode="json"))
+        folder = evaluations / key
+        folder.mkdir(parents=True, exist_ok=True)
+        self.progress.say(f"{describe}: {commit[:12]}")
+        built = self._built(commit, tree_id, mine, folder)
+        guest = self._guest(built, commit, folder) if built.build.ok else None
+        evaluation = Evaluation(
+            key=key,
+            commit=commit,
+            tree=tree_id,
+            describe=describe,
+            config=built.config,
+            build=built.build,
+            guest=guest,
+        )
+        write_atomically(folder / "evaluation.json", evaluation.to_json())
+        return evaluation
+
+    # --- configure and build ----------------------------------------------------------------------
+
+    def _built(self, commit: str, tree_id: str, mine: Slot, folder: Path) -> Built:
+        key = digest_of(
+            CONFIG_AND_BUILD,
+            tree_id,
+            self.recipe.arch,
+            self.recipe.fragments,
+            self.recipe.toolchain,
+        )
+        stored = self.store.find("builds", key)
+        if stored is None:
+            stored = self._build(commit, mine, folder, key)
+        else:
+            self.progress.say("  configured and built before")
+            _copy(stored, folder)
+        return Built(
+            config=ConfigProof.from_json((stored / "config.json").read_bytes()),
+            build=Build.from_json((stored / "build.json").read_bytes()),
+            folder=stored,
+        )
+
+    def _build(self, commit: str, mine: Slot, folder: Path, key: str) -> Path:
+        checkout(self.tree.repo, commit, mine.src, progress=self.progress)
+        config = configure.configure(mine.src, mine.obj, self.fragments, progress=self.progress)
+        write_atomically(folder / "config.json", config.to_json())
+        shutil.copyfile(mine.obj / ".config", folder / "config")
+        ccache = self.cache / "ccache"
+        ccache.mkdir(exist_ok=True)
+        result = build.build(
+            mine.src,
+            mine.obj,
+            log=folder / "build.log",
+            ccache=ccache if shutil.which("ccache") else None,
+            jobs=self.jobs,
+            progress=self.progress,
+        )
+        write_atomically(folder / "build.json", result.to_json())
+        files = [folder / name for name in ("config.json", "config", "build.log", "build.json")]
+        if result.ok:
+            files += [mine.obj / build.BZIMAGE, mine.obj / build.VMLINUX]
+        return self.store.add("builds", key, files)
+
+    # --- boot and test ----------------------------------------------------------------------------
+
+    def _guest(self, built: Built, commit: str, folder: Path) -> Guest:
+        facts = self._facts(commit)
+        key = digest_of(
+            BOOT_AND_TEST,
+            built.build.bzimage_digest,
+            self.recipe.suite,
+            self.recipe.accelerator,
+            self.recipe.bench_mib,
+            self.limits.model_dump(mode="json"),
+            facts.model_dump(mode="json"),
+            guest_tools(),
+        )
+        stored = self.store.find("guests", key)
+        if stored is not None:
+            self.progress.say("  booted and tested before")
+            _copy(stored, folder)
+            return Guest.from_json((stored / "guest.json").read_bytes())
+        guest = self._boot(built.folder / build.BZIMAGE.name, facts, folder)
+        write_atomically(folder / "guest.json", guest.to_json())
+        if guest.end in CONCLUSIVE:
+            kept = [path for name in GUEST_FILES if (path := folder / name).is_file()]
+            self.store.add("guests", key, kept)
+        return guest
+
+    def _facts(self, commit: str) -> uapi.Facts:
+        """What the applied tree defines; it decides which expectations apply in the guest."""
+        header = self.tree.show_file(commit, KVM_HEADER) or b""
+        return uapi.facts_from_header(header.decode(errors="replace"))
+
+    def _boot(self, bzimage: Path, facts: uapi.Facts, folder: Path) -> Guest:
+        choice = choose_accelerator(self.recipe.accelerator, bzimage, self.progress)
+        guest = self._session(bzimage, facts, folder, choice, boot.Mode.SUITE)
+        if guest.end is not GuestEnd.DONE or not self.recipe.bench_mib:
+            return guest
+        if WRITE_FLAG not in facts.flags:
+            return guest.model_copy(update={"bench_note": "no write() on this kernel"})
+        # A boot of its own: under TCG it counts instructions, which the suite must not wait for.
+        measured = self._session(bzimage, facts, folder, choice, boot.Mode.BENCH)
+        return guest.model_copy(
+            update={
+                "bench": measured.bench,
+                "bench_note": measured.bench_note
+                or ("" if measured.end is GuestEnd.DONE else f"no benchmark: {measured.end.value}"),
+            }
+        )
+
+    def _session(
+        self,
+        bzimage: Path,
+        facts: uapi.Facts,
+        folder: Path,
+        choice: Choice,
+        mode: boot.Mode,
+    ) -> Guest:
+        """One boot; its console and results stay in ``folder``, by the mode's name."""
+        prefix = "" if mode is boot.Mode.SUITE else "bench-"
+        with tempfile.TemporaryDirectory(prefix="results-", dir=folder) as results:
+            try:
+                return boot.boot(
+                    bzimage,
+                    results=Path(results),
+                    console=folder / f"{prefix}console.log",
+                    suite=SUITE_FOLDER,
+                    facts=facts_document(facts, bench_mib=self.recipe.bench_mib),
+                    accelerator=choice.accelerator,
+                    why=choice.why,
+                    limits=self.limits,
+                    progress=self.progress,
+                    mode=mode,
+                )
+            finally:
+                _keep_results(Path(results), folder / f"{prefix}results.jsonl")
+
+
+def _keep_results(results: Path, kept: Path) -> None:
+    """Copies what the guest reported; it wrote it as root and may have made it anything."""
+    try:
+        source = os.open(results / boot.RESULTS_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return
+    with os.fdopen(source, "rb") as stream:
+        if stat.S_ISREG(os.fstat(source).st_mode):
+            write_atomically(kept, stream.read(KEPT_RESULTS))
+
+
+def _copy(stored: Path, folder: Path) -> None:
+    """The small files of a finished stage, for whoever reads the run's folder."""
+    for path in sorted(stored.iterdir()):
+        if path.name not in (*PRODUCTS, MANIFEST):
+            shutil.copyfile(path, folder / path.name)

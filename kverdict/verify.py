@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The workflow of a pre-merge check: a series and a tree -> a run folder with its verdict."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from kverdict import __version__
+from kverdict.errors import InfraError, UserError
+from kverdict.evaluate import Engine, recipe_of
+from kverdict.git import Repository
+from kverdict.models import Applied, BaseChoice, BaseHow, Frozen, Series, SourceKind
+from kverdict.progress import Progress
+from kverdict.render.report import render
+from kverdict.runs import finish_run, open_run, read_state, write_atomically
+from kverdict.settings import DEFAULT_FRAGMENTS, HOME, Settings, find_fragment
+from kverdict.stages import fetch
+from kverdict.stages.apply import apply_series
+from kverdict.stages.base import choose_base
+from kverdict.stages.boot import Limits
+from kverdict.trees import Tree, open_tree
+from kverdict.verdict import Report, judge
+
+TEMPLATES = HOME / "templates"
+
+
+class Request(Frozen):
+    """What the user asked for; the same request goes on with an unfinished run."""
+
+    series: tuple[str, ...]
+    tree: str
+    base: str | None = None
+    revision: int | None = None
+    fragments: tuple[str, ...]
+    accelerator: str
+    bench_mib: int
+    jobs: int
+
+
+@dataclass(frozen=True)
+class Run:
+    folder: Path
+    report: Report
+
+
+def request_of(
+    settings: Settings,
+    *,
+    series: Sequence[str],
+    tree: str | None,
+    base: str | None = None,
+    revision: int | None = None,
+    fragments: Sequence[str] = (),
+    accelerator: str | None = None,
+    bench_mib: int | None = None,
+    jobs: int = 1,
+) -> Request:
+    """What the command line says, else what the settings say."""
+    chosen = tree or settings.kernel.tree
+    if chosen is None:
+        raise UserError("no kernel tree is given", "use --tree, e.g. --tree debian:7.2")
+    return Request(
+        series=tuple(series),
+        tree=chosen,
+        base=base,
+        revision=revision,
+        fragments=tuple(dict.fromkeys((*settings.kernel.fragments, *fragments))),
+        accelerator=accelerator or settings.guest.accelerator,
+        bench_mib=settings.guest.bench_mib if bench_mib is None else bench_mib,
+        jobs=jobs,
+    )
+
+
+def verify(request: Request, settings: Settings, progress: Progress) -> Run:
+    """Fetch, choose a base, apply, evaluate base and series, judge, render.
+
+    Raises UserError, PatchError (125) and InfraError; a run that had not begun to evaluate
+    leaves no folder behind, one that had goes on when it is started again.
+    """
+    asked = request.model_dump(mode="json")
+    slug = Path(request.series[0]).name
+    with (
+        open_run(settings.runs_folder, slug, asked, __version__) as folder,
+        _nothing_left_behind(folder),
+    ):
+        tree = open_tree(request.tree, cache=settings.cache_folder, progress=progress)
+        progress.say(f"tree: Linux {tree.version}" + (f" ({tree.note})" if tree.note else ""))
+        series = _series(request, settings, tree, folder, progress)
+        base = _base(request, settings, series, tree, folder, progress)
+        progress.say(
+            f"base: {base.description}, {base.how.value}, "
+            f"{base.blobs_matched} of {base.blobs_total} blobs match"
+        )
+        applied = apply_series(
+            series, folder / "series" / series.mbox, base, tree, progress=progress
+        )
+        engine = _engine(request, settings, tree, progress)
+        report = _evaluate(engine, series, base, applied, folder)
+        render(report, folder, templates=TEMPLATES, commands=reproduce(request, series, base))
+        finish_run(folder)
+    return Run(folder, report)
+
+
+@contextmanager
+def _nothing_left_behind(folder: Path) -> Iterator[None]:
+    """A refused series leaves no folder; a disk that fills up is told as such."""
+    try:
+        yield
+    except OSError as error:
+        raise InfraError(
+            f"{error.strerror or error}: {error.filename or 'a file of the run'}",
+            "mend that and start again: the run goes on where it was",
+        ) from error
+    finally:
+        if not (folder / "evaluations").is_dir():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _series(
+    request: Request, settings: Settings, tree: Tree, folder: Path, progress: Progress
+) -> Series:
+    """The series of this run; one that was fetched before a restart is not fetched again."""
+    home = folder / "series"
+    stored = home / "series.json"
+    if stored.exists():
+        return Series.from_json(stored.read_bytes())
+    archive = settings.archive
+    if fetch.classify(request.series) is SourceKind.REV_RANGE:
+        series = _series_of_range(request.series[0], tree, home, archive, progress)
+    else:
+        series = fetch.fetch(
+            request.series,
+            folder=home,
+            revision=request.revision,
+            settings=archive,
+            progress=progress,
+        )
+    write_atomically(stored, series.to_json())
+    return series
+
+
+def _series_of_range(
+    asked: str, tree: Tree, folder: Path, archive: fetch.ArchiveSettings, progress: Progress
+) -> Series:
+    """``BASE..TIP`` of the tree, as the mails that git format-patch would send."""
+    first, last = (tree.resolve(rev or "HEAD") for rev in asked.split("..", 1))
+    with Repository(tree.repo) as repository:
+        mails = repository.run(
+            "format-patch", "--stdout", "--no-signature", "--end-of-options", f"{first}..{last}"
+        ).stdout
+    if not mails:
+        raise UserError(f"{asked} has no commit", "name the older commit first: BASE..TIP")
+    return fetch.fetch_mailbox(
+        mails,
+        kind=SourceKind.REV_RANGE,
+        asked=asked,
+        folder=folder,
+        revision=None,
+        settings=archive,
+        progress=progress,
+        rev_range=(first, last),
+    )
+
+
+def _base(
+    request: Request,
+    settings: Settings,
+    series: Series,
+    tree: Tree,
+    folder: Path,
+    progress: Progress,
+) -> BaseChoice:
+    archive = settings.archive
+
+    def find(patch_id: str) -> bytes | None:
+        found = fetch.search_patch_id(patch_id, settings=archive, progress=progress)
+        return found.mbox if found is not None else None
+
+    return choose_base(
+        series,
+        folder / "series" / series.mbox,
+        tree,
+        user_base=request.base,
+        guess_refs=settings.kernel.guess_refs,
+        progress=progress,
+        find_prerequisite=find,
+    )
+
+
+def _engine(request: Request, settings: Settings, tree: Tree, progress: Progress) -> Engine:
+    fragments = tuple(find_fragment(name) for name in request.fragments)
+    return Engine(
+        tree=tree,
+        recipe=recipe_of(fragments, request.accelerator, request.bench_mib),
+        fragments=fragments,
+        cache=settings.cache_folder,
+        jobs=request.jobs,
+        limits=Limits(),
+        progress=progress,
+    )
+
+
+def _evaluate(
+    engine: Engine, series: Series, base: BaseChoice, applied: Applied, folder: Path
+) -> Report:
+    evaluations = folder / "evaluations"
+    count = len(applied.patches)
+    with engine.slot() as mine:
+        before = engine.evaluate(base.sha, "base", mine, evaluations)
+        after = engine.evaluate(applied.tip, f"patch {count}/{count}", mine, evaluations)
+    return Report(
+        verdict=judge(series, base, applied, before, after),
+        series=series,
+        base=base,
+        applied=applied,
+        base_evaluation=before,
+        patched_evaluation=after,
+    )
+
+
+def reproduce(request: Request, series: Series, base: BaseChoice) -> tuple[str, ...]:
+    """The commands that lead to the same verdict elsewhere."""
+    words = ["./pipeline.py", "verify", "--tree", request.tree]
+    if base.how is not BaseHow.RANGE:
+        words += ["--base", base.ref]
+    if series.kind is SourceKind.MESSAGE_ID:
+        words += ["--revision", str(series.revision)]
+    for name in request.fragments:
+        if name not in DEFAULT_FRAGMENTS:
+            words += ["--fragment", name]
+    return (shlex.join([*words, *request.series]),)
+
+
+def render_again(folder: Path) -> Run:
+    """The report of a finished run from its verdict.json; raises UserError when there is none."""
+    state = read_state(folder)
+    try:
+        report = Report.from_json((folder / "verdict.json").read_bytes())
+        request = Request.model_validate(state.asked if state is not None else None)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder} is not the folder of a finished run", "see runs/") from error
+    commands = reproduce(request, report.series, report.base)
+    render(report, folder, templates=TEMPLATES, commands=commands)
+    return Run(folder, report)
