@@ -197,9 +197,10 @@ def _read(path: Path, limit: int) -> tuple[bytes, list[str]]:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         return b"", [f"{path.name}: {error.strerror}"]
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        return b"", [f"{path.name} is not a regular file"]
     with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return b"", [f"{path.name} is not a regular file"]
         data = file.read(limit + 1)
     if len(data) > limit:
         return data[:limit], [f"{path.name} is over {limit} bytes; the rest was not read"]

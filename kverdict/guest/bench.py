@@ -58,7 +58,7 @@ def measure(facts: Facts) -> Dict[str, List[int]]:
     ways = {"write": populate_by_write} if facts.patched else {}
     ways["memcpy"] = populate_by_memcpy
     pages = facts.bench_mib * MIB // PAGE
-    source = Buffer(pages)
+    source = Buffer(pages, b"\xa5")
     times: Dict[str, List[int]] = {name: [] for name in ways}
     with Vm() as vm:
         for turn in range(WARM_UP + facts.bench_rounds):

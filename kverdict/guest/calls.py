@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
-import socket
 from dataclasses import dataclass
 from typing import Callable, List, Optional, Sequence, Tuple
 
@@ -236,15 +235,13 @@ def through_child(count: int) -> Call:
     """The answer that a forked child gets."""
 
     def run(file: GuestMemfd) -> int:
-        ours, theirs = socket.socketpair()
+        reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
-            got = _pwrite(file, count, 0)
-            theirs.sendall(str(got).encode())
+            os.write(writer, str(_pwrite(file, count, 0)).encode())
             os._exit(0)
         os.waitpid(child, 0)
-        theirs.close()
-        return int(ours.recv(32))
+        return int(os.read(reader, 32))
 
     return Call(f"in a forked child: pwrite(fd, buf, {count}, 0)", run)
 

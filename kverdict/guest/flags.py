@@ -72,7 +72,7 @@ def invalid(facts: Facts) -> None:
                 )
 
 
-@case("flags.size", "a size of zero or of part of a page is refused", SIZES)
+@case("flags.size", "a size of zero or of part of a page is refused", SIZES, (MMAP,))
 def size(facts: Facts) -> None:
     with Vm() as vm:
         for bits in sorted({0, facts.bits([name for name in KNOWN if name in facts.flags])}):

@@ -107,7 +107,7 @@ class GuestMemfd:
         self.flags = flags
 
     def __str__(self) -> str:
-        return f"a {self.size // PAGE}-page guest_memfd with flags {self.flags}"
+        return f"a guest_memfd of {self.size // PAGE} pages with flags {self.flags}"
 
     def map(self, length: Optional[int] = None) -> mmap.mmap:
         """A shared mapping from offset 0; needs MMAP, and INIT_SHARED to be touched."""

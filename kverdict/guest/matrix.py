@@ -64,25 +64,29 @@ class Row:
             Case(self.id, self.title, self.source, POPULATE, self._with_flag),
             Case(
                 f"noflag.{self.id}",
-                f"without the flag: {self.title}",
+                f"no flag: {self.title}",
                 self.source,
-                (),
+                (MMAP,),  # before it, ordinary VMs had no guest_memfd
                 self._without,
             ),
         )
 
     def _with_flag(self, facts: Facts) -> None:
         with Vm() as vm:
-            self._check(vm.guest_memfd(facts, POPULATE), self.flag, True)
+            self.check(vm.guest_memfd(facts, POPULATE), self.flag, True)
 
     def _without(self, facts: Facts) -> None:
-        expected = self.noflag if facts.patched else self.before
+        expected = self.expected_without(facts)
         with Vm() as vm:
             for flags in WITHOUT_WRITE:
                 if not facts.missing(flags):
-                    self._check(vm.guest_memfd(facts, flags), expected, INIT_SHARED in flags)
+                    self.check(vm.guest_memfd(facts, flags), expected, INIT_SHARED in flags)
 
-    def _check(self, file: GuestMemfd, expected: Expected, visible: bool) -> None:
+    def expected_without(self, facts: Facts) -> Expected:
+        return self.noflag if facts.patched else self.before
+
+    def check(self, file: GuestMemfd, expected: Expected, visible: bool) -> None:
+        """Raises Failure; the contents are looked at where they are ``visible``."""
         got = self.call.run(file)
         expect(f"{self.call.text} on {file}", got, expected)
         if visible:

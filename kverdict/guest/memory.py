@@ -65,6 +65,8 @@ def expect_bytes(what: str, got: bytes, expected: bytes, meaning: str = "") -> N
     """Raises Failure that names the first byte that differs, and how much of the rest does."""
     if got == expected:
         return
+    if len(got) != len(expected):
+        fail(f"{what}: expected {len(expected)} bytes, got {len(got)}", meaning)
     wrong = [index for index in range(len(expected)) if got[index] != expected[index]]
     at = wrong[0]
     fail(

@@ -20,11 +20,11 @@ from typing import Dict, Optional, Tuple
 
 from .case import Case, Failure, Skip
 from .facts import Facts
+from .results import LONGEST_MESSAGE
 
 PASS, FAIL, SKIP = "pass", "fail", "skip"
 TIMEOUT, CRASH, ERROR = "timeout", "crash", "error"
 GRACE_SECONDS = 2.0
-LONGEST_ANSWER = 65536
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ def run(case: Case, facts: Facts) -> Result:
         limit = case.limit * facts.time_scale
         return Result(TIMEOUT, f"no end within {limit:g} s{where}{stuck}", seconds)
     status = _wait(child, GRACE_SECONDS)
-    _kill(child)
+    if not _kill(child):
+        return Result(TIMEOUT, f"the case's process does not end{_where(child)}", seconds)
     return _judge(answer, status, seconds)
 
 
@@ -64,7 +65,9 @@ def _be_the_case(case: Case, facts: Facts, writer: int) -> None:
     try:
         _own_group(0)
         outcome, message = _outcome(case, facts)
-        os.write(writer, json.dumps([outcome, message]).encode()[:LONGEST_ANSWER])
+        data = json.dumps([outcome, message[:LONGEST_MESSAGE]]).encode() + b"\n"
+        while data:
+            data = data[os.write(writer, data) :]
         status = 0
     finally:
         os._exit(status)
@@ -89,19 +92,25 @@ def _own_group(pid: int) -> None:
 
 
 def _read(reader: int, until: float) -> Optional[bytes]:
-    """What the child says, b"" when it ends without a word, None when time is up."""
+    """The child's line, b"" when it ends without a word, None when time is up.
+
+    The end of the line counts and not that of the pipe, which a child of the case may hold open.
+    """
     answer = b""
     while True:
         left = until - time.monotonic()
         if left <= 0 or not select.select([reader], [], [], left)[0]:
             return None
-        chunk = os.read(reader, LONGEST_ANSWER)
+        chunk = os.read(reader, 65536)
         answer += chunk
-        if not chunk or answer.endswith(b"]"):
+        if answer.endswith(b"\n"):
             return answer
+        if not chunk:
+            return b""
 
 
 def _judge(answer: bytes, status: Optional[int], seconds: float) -> Result:
+    """``status`` is None when the process had to be killed after it answered."""
     if answer:
         outcome, message = json.loads(answer)
         return Result(outcome, message, seconds)
