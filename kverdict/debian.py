@@ -66,6 +66,10 @@ class Import(Frozen):
     digest: str
     commit: str
 
+    @property
+    def candidate(self) -> Candidate:
+        return Candidate(self.package, self.version, self.digest)
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -85,37 +89,38 @@ class Source:
     signed_by: str
 
 
-def open_package(asked: str, *, cache: Path, progress: Progress) -> Opened:
+def open_package(
+    asked: str, *, cache: Path, progress: Progress, sources: Sequence[Source] | None = None
+) -> Opened:
     """The newest linux-source package that ``asked`` ("7.2", "7.2.12", "latest") means.
 
-    A version that was imported before is not downloaded again; when the archive cannot be asked,
-    the newest earlier import is taken, and the note says so.  Raises UserError when the system
-    is no Debian (TOOL_MISSING) or there is no such package (BAD_TREE).
+    ``sources`` are the archives to ask, those of this system when not given.  A version that was
+    imported before is not downloaded again; when the archive does not answer, the newest earlier
+    import is taken, and the note says so.  Raises UserError when the system is no Debian
+    (TOOL_MISSING) or there is no such package (BAD_TREE).
     """
     if not (asked == LATEST or _WORD.fullmatch(asked)):
         raise _no_such(asked, "debian:7.2, debian:7.2.12 and debian:latest are understood")
     home = cache.absolute() / "debian"
-    earlier = _imports(home, cache)
+    known = {item.candidate: item for item in _imports(home, cache)}
+    with progress.task("asking Debian's archive"):
+        apt = _Apt(home, sources)
+        complaint = apt.update()
+        offered = apt.candidates()
+    # Earlier imports first: of two equal versions the one that is there is taken.
+    matching = [item for item in dict.fromkeys((*known, *offered)) if item.answers(asked)]
+    if not matching:
+        raise _nothing_found(asked, offered, complaint)
+    wanted = _newest(matching)
+    if wanted in known:
+        return _opened(known[wanted], cache, complaint)
     try:
-        with progress.task("asking Debian's archive"):
-            apt = _Apt(home)
-            complaint = apt.update()
-            candidates = apt.candidates()
-        matching = [item for item in candidates if item.answers(asked)]
-        if not matching:
-            raise _nothing_found(asked, candidates, complaint)
-        wanted = _newest(matching)
-        for item in earlier:
-            if (item.version, item.digest) == (wanted.version, wanted.digest):
-                return _opened(item, cache, complaint)
         return _opened(_import(apt, wanted, home, cache, progress), cache, complaint)
     except InfraError as error:
-        known = [item for item in earlier if _as_candidate(item).answers(asked)]
-        if not known or error.status is ExitStatus.DISK_FULL:
+        older = [item for item in known if item.answers(asked)]
+        if not older or error.status is ExitStatus.DISK_FULL:
             raise
-        newest = _newest([_as_candidate(item) for item in known])
-        item = next(item for item in known if item.version == newest.version)
-        return _opened(item, cache, f"{error.problem}; this version was imported earlier")
+        return _opened(known[_newest(older)], cache, f"{error.problem}; imported earlier")
 
 
 def _opened(item: Import, cache: Path, complaint: str) -> Opened:
@@ -161,17 +166,13 @@ def _imports(home: Path, cache: Path) -> list[Import]:
         return [item for item in found if ours.resolve(item.commit) is not None]
 
 
-def _as_candidate(item: Import) -> Candidate:
-    return Candidate(item.package, item.version, item.digest)
-
-
 # --- apt ----------------------------------------------------------------------------------------
 
 
 class _Apt:
     """apt-get and apt-cache over folders of our own."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, asked: Sequence[Source] | None) -> None:
         if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
             raise UserError(
                 "debian: trees need apt-get and dpkg-deb, which are not here",
@@ -180,8 +181,8 @@ class _Apt:
             )
         for name in ("lists", "cache", "parts"):
             (home / name).mkdir(parents=True, exist_ok=True)
-        sources = home / "parts" / "kverdict.sources"
-        sources.write_text(sources_text(system_sources()))
+        text = sources_text(system_sources() if asked is None else asked)
+        (home / "parts/kverdict.sources").write_text(text)
         self._options = [
             word
             for option in (

@@ -29,8 +29,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, cast
 
+# GitPython looks at GIT_DIR, GIT_OBJECT_DIRECTORY and others itself; from a hook, or from `git
+# rebase --exec`, they name somebody else's repository.
+for _name in [name for name in os.environ if name.startswith("GIT_")]:
+    del os.environ[_name]
 # Without git, importing GitPython raises; we say it in our own words at the first command.
-os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+os.environ["GIT_PYTHON_REFRESH"] = "quiet"
 
 import git
 from git.exc import InvalidGitRepositoryError, NoSuchPathError
@@ -69,6 +73,7 @@ _VARIABLES = {
     "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_ADVICE": "0",
+    "GIT_LITERAL_PATHSPECS": "1",
     "GIT_AUTHOR_NAME": "kverdict",
     "GIT_AUTHOR_EMAIL": "kverdict@localhost",
     "GIT_COMMITTER_NAME": "kverdict",
@@ -323,8 +328,9 @@ class Repository:
 
     def commit(self, sha: str) -> Commit:
         """What the commit with this full sha says; raises GitFailed when it cannot be read."""
+        name = _full(sha)
         try:
-            found = self._repo.commit(_full(sha))
+            found = self._repo.commit(name)
             return Commit(
                 sha=found.hexsha,
                 tree=found.tree.hexsha,

@@ -245,9 +245,7 @@ class _Chooser:
             return list(dict.fromkeys([tip, *then]))
         paths = ("--", *self._preimages)
         limits = (f"--since={since}", f"--max-count={GUESS_COMMITS}", "--parents")
-        touching = self._repository.run(
-            *walk, *limits, then[0], *paths, env={"GIT_LITERAL_PATHSPECS": "1"}
-        )
+        touching = self._repository.run(*walk, *limits, then[0], *paths)
         return list(dict.fromkeys([tip, *then, *touching.text.split()]))
 
     # --- prerequisites --------------------------------------------------------------------------
@@ -295,7 +293,6 @@ class _Chooser:
             *("log", "-p", "--no-color", "--no-ext-diff", "--no-textconv", "--full-diff"),
             *("--min-parents=1", "--max-parents=1", f"--max-count={PREREQUISITE_COMMITS}"),
             *(base, "--", *paths),
-            env={"GIT_LITERAL_PATHSPECS": "1"},
         )
         ids = self._repository.run("patch-id", "--stable", stdin=log.stdout).text.splitlines()
         return {line.split()[0] for line in ids if line}
