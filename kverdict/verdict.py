@@ -570,12 +570,14 @@ def _console_evidence(name: str, guest: Guest) -> Evidence:
 def _tests_evidence(name: str, guest: Guest) -> Evidence:
     ran = _ran(guest)
     complete = guest.end is GuestEnd.DONE and len(ran) == len(guest.cases) and bool(ran)
+    complete = complete and not guest.problems
     return Evidence(
         name="tests",
         proof=Proof.HOLDS if complete else Proof.FAILS,
         text=f"{name}: {len(ran)} of {len(guest.cases)} cases ran "
         f"({guest.accelerator.value}, {guest.end.value})"
-        + ("" if guest.kvm or not ran else "; /dev/kvm does not answer in the guest"),
+        + ("" if guest.kvm or not ran else "; /dev/kvm does not answer in the guest")
+        + (f"; not believed: {'; '.join(guest.problems[:3])}" if guest.problems else ""),
     )
 
 
@@ -625,6 +627,8 @@ def _overall(
         return Overall.UNTESTABLE, reason
     if unproven := _unproven((before, after), Proof.OPEN):
         return Overall.TROUBLE, unproven
+    if after.guest is not None and after.guest.problems:
+        return Overall.TROUBLE, f"not all results can be believed: {after.guest.problems[0]}"
     return Overall.GOOD, _praise(cases)
 
 

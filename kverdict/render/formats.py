@@ -50,3 +50,7 @@ def counted(number: int, one: str, many: str = "") -> str:
 def slug(text: str) -> str:
     """A word for a CSS class or an anchor: "NEW-FAIL" -> "new-fail"."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def first_line(text: str) -> str:
+    return text.strip().split("\n", 1)[0]

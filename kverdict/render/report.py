@@ -70,7 +70,7 @@ def _content(report: Report, commands: tuple[str, ...]) -> dict[str, Any]:
         "bench": view.bench_lines(report),
         "counts_instructions": view.counts_instructions(report),
         "patches": view.patch_lines(report),
-        "proofs": view.proofs(report),
+        "evidence": view.evidence_line(report),
     }
 
 
@@ -89,6 +89,7 @@ def _environment(templates: Path) -> SandboxedEnvironment:
         amount=formats.amount,
         clipped=clipped,
         counted=formats.counted,
+        first_line=formats.first_line,
         fold=_fold,
         one_line=one_line,
         outcomes=view.outcomes,

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from kverdict.render.formats import amount, bench_ratio, counted
+from kverdict.render.formats import amount, bench_ratio, first_line
 from kverdict.render.report import HTML
-from kverdict.render.view import Shown, facts, proofs, shares, shown_findings
+from kverdict.render.view import Shown, evidence_line, facts, shares, shown_findings
 from kverdict.text import printable, shorten
-from kverdict.verdict import CaseVerdict, FindingKind, Overall, Proof, Report
+from kverdict.verdict import CaseVerdict, FindingKind, Overall, Report
 
 COLUMNS = 80
 LINES = 24
@@ -81,14 +81,7 @@ def _fact_lines(report: Report, colour: bool) -> tuple[str, ...]:
         lines.append(f"{'Cases':<{_NAME}} {counts}")
     if bench := _bench(report):
         lines.append(_named("Benchmark", bench))
-    return (*lines, _named("Evidence", _evidence(report)))
-
-
-def _evidence(report: Report) -> str:
-    evidence = report.verdict.evidence
-    text = f"{proofs(report)[Proof.HOLDS]} of {counted(len(evidence), 'proof')} hold"
-    missing = dict.fromkeys(item.name for item in evidence if item.proof is not Proof.HOLDS)
-    return text + (f", not: {', '.join(missing)}" if missing else "")
+    return (*lines, _named("Evidence", evidence_line(report)))
 
 
 def _named(name: str, text: str) -> str:
@@ -135,8 +128,7 @@ def _finding(shown: Shown, colour: bool) -> tuple[str, ...]:
     # The first line of a console report is its frame; its title is told already.
     if finding.kind is FindingKind.CONSOLE or not finding.detail.strip():
         return (first,)
-    said = finding.detail.strip().split("\n", 1)[0]
-    return (first, f"    {shorten(said, COLUMNS - 4)}")
+    return (first, f"    {shorten(first_line(finding.detail), COLUMNS - 4)}")
 
 
 def _where(folder: Path, cwd: Path | None) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from kverdict.models import (
     SymbolProof,
     SymbolState,
 )
-from kverdict.render.formats import INSTRUCTIONS
+from kverdict.render.formats import INSTRUCTIONS, counted
 from kverdict.verdict import (
     WORST_FIRST,
     CaseVerdict,
@@ -189,7 +189,7 @@ def facts(report: Report) -> tuple[Fact, ...]:
     lines = [
         Fact(
             "Series",
-            f"v{series.revision}, {number} patch{'es' if number != 1 else ''} "
+            f"v{series.revision}, {counted(number, 'patch', 'patches')} "
             f"from {series.kind.value}{newer}",
         ),
         Fact("Author", series.author),
@@ -220,6 +220,10 @@ def _kernel_facts(report: Report) -> tuple[Fact, ...]:
     return tuple(lines)
 
 
-def proofs(report: Report) -> dict[Proof, int]:
-    """How many claims hold, fail or are open."""
-    return {proof: sum(item.proof is proof for item in report.verdict.evidence) for proof in Proof}
+def evidence_line(report: Report) -> str:
+    """How many of the claims are proven, and which are not."""
+    evidence = report.verdict.evidence
+    holding = sum(item.proof is Proof.HOLDS for item in evidence)
+    text = f"{holding} of {counted(len(evidence), 'proof')} hold"
+    missing = dict.fromkeys(item.name for item in evidence if item.proof is not Proof.HOLDS)
+    return text + (f", not: {', '.join(missing)}" if missing else "")
