@@ -245,7 +245,10 @@ def judge_cases(base: Guest | None, patched: Guest | None) -> tuple[JudgedCase, 
     for case in known.values():
         ran_before, ran_after = _runs(before.get(case.id)), _runs(after.get(case.id))
         verdict = judge_case(ran_before, ran_after)
-        if end is not None and case.id == last:
+        if patched is None:
+            # No guest without a kernel: that is told once, by the build.
+            verdict = CaseVerdict.UNTESTABLE
+        elif end is not None and case.id == last:
             verdict = end
         elif end is not None and not set(ran_after.outcomes) - {Outcome.NOT_RUN}:
             # Its turn never came because the guest was gone: that is told once, by the end.

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
 import shutil
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kverdict import __version__
-from kverdict.errors import InfraError, UserError
+from kverdict.errors import InfraError, PatchError, UserError
 from kverdict.evaluate import Engine, recipe_of
 from kverdict.git import Repository
 from kverdict.models import Applied, BaseChoice, BaseHow, Frozen, Series, SourceKind
@@ -22,6 +23,7 @@ from kverdict.settings import DEFAULT_FRAGMENTS, HOME, Settings, find_fragment
 from kverdict.stages import fetch
 from kverdict.stages.apply import apply_series
 from kverdict.stages.base import choose_base
+from kverdict.stages.build import DISK_NEEDED, disk_full
 from kverdict.stages.boot import Limits
 from kverdict.trees import Tree, open_tree
 from kverdict.verdict import Report, judge
@@ -108,17 +110,27 @@ def verify(request: Request, settings: Settings, progress: Progress) -> Run:
 
 @contextmanager
 def _nothing_left_behind(folder: Path) -> Iterator[None]:
-    """A refused series leaves no folder; a disk that fills up is told as such."""
+    """A run goes on later only when it has begun to evaluate and was stopped by our trouble."""
     try:
         yield
+    except (UserError, PatchError):
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     except OSError as error:
-        raise InfraError(
-            f"{error.strerror or error}: {error.filename or 'a file of the run'}",
-            "mend that and start again: the run goes on where it was",
-        ) from error
+        raise _told(error) from error
     finally:
         if not (folder / "evaluations").is_dir():
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _told(error: OSError) -> InfraError:
+    """A failing disk in our words; git, make and QEMU report theirs by themselves."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return disk_full("a run", DISK_NEEDED, 0)
+    return InfraError(
+        f"{error.filename or 'a file'}: {error.strerror or error}",
+        "mend that and start again: the run goes on where it was",
+    )
 
 
 def _series(

@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The main job from the command line, on a kernel tree of a few files; only the boot is a double."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kverdict import cli, evaluate
+from kverdict.errors import ExitStatus
+from kverdict.models import Guest, GuestEnd, Outcome
+from kverdict.stages import boot
+from tests import factories
+from tests.fakekernel import GMEM, HEADER, INIT_SHARED, WRITE, FakeBoot, FakeKernel
+
+pytestmark = pytest.mark.host
+
+ADD_WRITE = (HEADER, INIT_SHARED, INIT_SHARED + WRITE)
+BREAK = (GMEM, "return GUEST_MEMFD_FLAG_MMAP |", "return undeclared |")
+
+
+@dataclass
+class World:
+    """A folder of its own: tree, cache, runs, settings and the double of the boot."""
+
+    home: Path
+    kernel: FakeKernel
+    fake: FakeBoot
+    capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch
+    out: str = ""
+    err: str = ""
+
+    def __call__(self, *args: str) -> int:
+        self.monkeypatch.setattr(sys, "argv", ["pipeline.py", *args])
+        status = cli._status()
+        self.out, self.err = self.capsys.readouterr()
+        assert "Traceback" not in self.err
+        return int(status)
+
+    def verify(self, *args: str | Path) -> int:
+        return self("verify", "--tree", str(self.kernel.repo), *map(str, args))
+
+    def runs(self) -> list[Path]:
+        folder = self.home / "runs"
+        return sorted(folder.iterdir()) if folder.is_dir() else []
+
+    def report(self) -> dict[str, Any]:
+        report: dict[str, Any] = json.loads((self.runs()[-1] / "verdict.json").read_text())
+        return report
+
+    def findings(self) -> list[tuple[str, str]]:
+        rows = self.report()["verdict"]["findings"]
+        return [(row["kind"], row["verdict"]) for row in rows]
+
+
+@pytest.fixture
+def world(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> World:
+    fake = FakeBoot()
+    monkeypatch.setattr(boot, "boot", lambda bzimage, **options: fake.boot(bzimage, **options))
+    monkeypatch.setattr(evaluate, "choose_accelerator", fake.choose)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.config").write_text("CONFIG_KVM_SW_PROTECTED_VM=y\n")
+    (tmp_path / "pipeline.toml").write_text(
+        f"cache = {json.dumps(str(tmp_path / 'cache'))}\n"
+        f"runs = {json.dumps(str(tmp_path / 'runs'))}\n"
+        '[kernel]\nfragments = ["small.config"]\n'
+        "[guest]\nbench_mib = 0\n"
+    )
+    kernel = FakeKernel.create(tmp_path / "linux")
+    return World(tmp_path, kernel, fake, capsys, monkeypatch)
+
+
+@pytest.fixture
+def good(world: World) -> Path:
+    return world.kernel.series(world.home / "patches", ADD_WRITE, subject="add write")
+
+
+def test_a_good_series(world: World, good: Path) -> None:
+    assert world.verify(good) == 0, world.err
+    report = world.report()
+    assert report["verdict"]["overall"] == "good"
+    assert [row["verdict"] for row in report["verdict"]["cases"]] == ["PASS", "PASS"]
+    assert report["base"]["blobs_matched"] == report["base"]["blobs_total"] == 1
+    folder = world.runs()[0]
+    names = {path.name for path in folder.iterdir()}
+    assert {"run.json", "series", "evaluations", "report.html", "report.txt"} <= names
+    for evaluation in (folder / "evaluations").iterdir():
+        kept = {path.name for path in evaluation.iterdir()}
+        assert {"config", "config.json", "build.log", "build.json", "console.log"} <= kept
+        assert {"guest.json", "results.jsonl", "evaluation.json"} <= kept
+        assert not kept & {"bzImage", "vmlinux"}
+
+
+def test_dependencies_are_enabled_and_listed(world: World, good: Path) -> None:
+    world.verify(good)
+    config = world.report()["patched_evaluation"]["config"]
+    assert config["differing"] == []
+    assert {row["name"]: row["needed_by"] for row in config["added"]} == {
+        "EXPERT": "KVM_SW_PROTECTED_VM",
+        "VIRTUALIZATION": "KVM_SW_PROTECTED_VM",
+        "KVM": "KVM_SW_PROTECTED_VM",
+        "KVM_AMD": "KVM_SW_PROTECTED_VM",
+    }
+
+
+def test_the_second_time_nothing_is_built_or_booted(world: World, good: Path) -> None:
+    world.verify(good)
+    first, boots = world.report(), len(world.fake.calls)
+    assert boots == 2
+    assert world.verify(good) == 0
+    assert len(world.fake.calls) == boots
+    assert world.report() == first
+    assert len(world.runs()) == 2
+    assert "built before" in world.err
+    assert "build, " not in world.err
+
+
+def test_a_new_revision_reuses_the_base(world: World, good: Path) -> None:
+    world.verify(good)
+    again = world.kernel.series(
+        world.home / "v2", ADD_WRITE, (GMEM, "return GUEST", "return 8 | GUEST"), subject="again"
+    )
+    boots = len(world.fake.calls)
+    assert world.verify(again) == 0, world.err
+    assert len(world.fake.calls) == boots + 1
+    assert world.err.count("built before") == 1
+
+
+def test_the_user_s_repository_is_only_read(world: World, good: Path) -> None:
+    (world.kernel.repo / "init/main.c").write_text("not committed\n")
+
+    def state() -> dict[str, bytes]:
+        files = (path for path in world.kernel.repo.rglob("*") if path.is_file())
+        return {str(path): path.read_bytes() for path in files}
+
+    before = state()
+    assert world.verify(good) == 0
+    assert state() == before
+
+
+def test_a_rev_range_of_the_tree(world: World, good: Path) -> None:
+    world.kernel.git("am", "-q", str(good))
+    assert world.verify("v7.2-fake..HEAD") == 0, world.err
+    assert world.report()["base"]["how"] == "rev range"
+
+
+def test_a_failing_case_is_new_when_the_base_skipped_it(world: World, good: Path) -> None:
+    def fail(guest: Guest, facts: Mapping[str, Any]) -> Guest:
+        if "GUEST_MEMFD_FLAG_WRITE" not in facts["flags"]:
+            return guest
+        cases = factories.cases({"write.refused": Outcome.PASS, "write.page": Outcome.FAIL})
+        return guest.model_copy(update={"cases": cases})
+
+    world.fake.change = fail
+    assert world.verify(good) == 1
+    assert world.findings() == [("case", "NEW-FAIL")]
+
+
+def test_a_build_error_is_the_series_fault(world: World) -> None:
+    patch = world.kernel.series(world.home / "patches", BREAK)
+    assert world.verify(patch) == 1
+    assert world.findings() == [("build", "NEW-FAIL")]
+    assert f"{GMEM}:8" in world.out
+    assert len(world.fake.calls) == 1  # the base
+
+
+def test_a_conflict_explains_itself_and_leaves_nothing(world: World) -> None:
+    patch = world.kernel.series(world.home / "patches", ADD_WRITE)
+    text = (world.kernel.repo / HEADER).read_text().replace("INIT_SHARED", "INIT_SHARD")
+    (world.kernel.repo / HEADER).write_text(text)
+    world.kernel.git("commit", "-q", "-a", "-m", "rename")
+    assert world.verify(patch, "--base", "HEAD") == 125
+    assert HEADER in world.err
+    assert "@@" in world.err
+    assert world.runs() == []
+
+
+def test_another_kernel_than_the_one_built_proves_nothing(world: World, good: Path) -> None:
+    world.fake.change = lambda guest, facts: guest.model_copy(update={"build_id": "ab" * 20})
+    assert world.verify(good) == 128
+    assert world.report()["verdict"]["overall"] == "our trouble"
+
+
+def test_a_lost_guest_is_asked_again(world: World, good: Path) -> None:
+    world.fake.change = lambda guest, facts: guest.model_copy(update={"end": GuestEnd.LOST})
+    world.verify(good)
+    boots = len(world.fake.calls)
+    world.fake.change = lambda guest, facts: guest
+    assert world.verify(good) == 0
+    assert len(world.fake.calls) == 2 * boots
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, cli.Terminated])
+def test_an_interrupted_run_goes_on(world: World, good: Path, stop: type[BaseException]) -> None:
+    def interrupt(guest: Guest, facts: Mapping[str, Any]) -> Guest:
+        raise stop
+
+    world.fake.change = interrupt
+    assert world.verify(good) == ExitStatus.INTERRUPTED
+    assert "the same command goes on from here" in world.err
+    folder = world.runs()[0]
+    assert not list(folder.rglob("results-*"))
+    world.fake.change = lambda guest, facts: guest
+    assert world.verify(good) == 0
+    assert world.runs() == [folder]
+    assert "built before" in world.err
+
+
+def test_rendering_again_gives_the_same_bytes(world: World, good: Path) -> None:
+    world.verify(good)
+    folder = world.runs()[0]
+    page = (folder / "report.html").read_bytes()
+    (folder / "report.html").unlink()
+    assert world("report", str(folder)) == 0
+    assert (folder / "report.html").read_bytes() == page
+
+
+Setup = Callable[[World], list[str]]
+
+
+def no_tree(world: World) -> list[str]:
+    return ["--tree", str(world.home / "nowhere")]
+
+
+def no_kernel(world: World) -> list[str]:
+    (world.home / "empty").mkdir()
+    return ["--tree", str(world.home / "empty")]
+
+
+def unknown_base(world: World) -> list[str]:
+    return ["--base", "v9.9"]
+
+
+def unknown_symbol(world: World) -> list[str]:
+    (world.home / "odd.config").write_text("CONFIG_KVM_AMT=y\n")
+    return ["--fragment", "odd.config"]
+
+
+def malformed_fragment(world: World) -> list[str]:
+    (world.home / "odd.config").write_text("KVM_AMD=y\n")
+    return ["--fragment", "odd.config"]
+
+
+def no_fragment(world: World) -> list[str]:
+    return ["--fragment", "nothing-of-that-name"]
+
+
+def no_settings(world: World) -> list[str]:
+    return ["--config", "nothing.toml"]
+
+
+@pytest.mark.parametrize(
+    ("setup", "status", "said"),
+    [
+        (no_tree, 160, "nowhere is missing"),
+        (no_kernel, 160, "is neither a git repository nor an unpacked kernel"),
+        (unknown_base, 161, "'v9.9'"),
+        (unknown_symbol, 129, "odd.config:1: this kernel has no CONFIG_KVM_AMT: did you mean KVM"),
+        (malformed_fragment, 129, "odd.config:1: 'KVM_AMD=y' is no Kconfig assignment"),
+        (no_fragment, 129, "no Kconfig fragment 'nothing-of-that-name'"),
+        (no_settings, 129, "nothing.toml cannot be read"),
+    ],
+)
+def test_mistakes_get_one_line_and_leave_nothing(
+    world: World, good: Path, setup: Setup, status: int, said: str
+) -> None:
+    assert world.verify(good, *setup(world)) == status
+    assert said in world.err
+    assert len([line for line in world.err.splitlines() if line.startswith("kverdict:")]) == 1
+    assert world.runs() == []
+    assert world.fake.calls == []
+
+
+def test_a_kconfig_that_does_not_parse_is_the_patch_s_fault(world: World) -> None:
+    patch = world.kernel.series(
+        world.home / "patches",
+        ("Kconfig", 'config EXPERT\n\tbool "Expert"', "config EXPERT\n\tboole"),
+    )
+    makefile = world.kernel.repo / "Makefile"
+    # The tree's own conf refuses it as well, in the words of scripts/kconfig/parser.y.
+    text = makefile.read_text().replace(
+        "\t@cp $(KCONFIG_ALLCONFIG) $(KCONFIG_CONFIG)",
+        "\t@! grep -n boole $(SRC)/Kconfig || { echo 'Kconfig:13: syntax error' >&2; exit 1; }; \\\n"
+        "\tcp $(KCONFIG_ALLCONFIG) $(KCONFIG_CONFIG)",
+    )
+    makefile.write_text(text)
+    world.kernel.git("commit", "-q", "-a", "-m", "a conf with eyes")
+    assert world.verify(patch) == 125
+    assert "the tree's Kconfig does not parse: Kconfig:13: syntax error" in world.err
+
+
+def test_usage_errors_are_not_bad_series(world: World) -> None:
+    assert world("verify") == 129
+    assert world("no-such-command") == 129
+    assert world("suite", "no.such-case") == 129
+    assert world("report", str(world.home)) == 129
+
+
+def test_the_suite_is_listed(world: World) -> None:
+    assert world("suite", "write.page") == 0
+    assert world.out.startswith("write.page ")
