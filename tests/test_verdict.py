@@ -1,0 +1,639 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every rule about pass and fail; the table of docs/verdicts.md is taken from there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kverdict.errors import ExitStatus
+from kverdict.models import Evaluation, Guest, GuestEnd, Outcome
+from kverdict.verdict import (
+    CaseVerdict,
+    Finding,
+    FindingKind,
+    Overall,
+    Proof,
+    Report,
+    Runs,
+    Verdict,
+    died_in,
+    judge_case,
+    judge_end,
+    survived,
+)
+from tests import factories as make
+
+PASS, FAIL, SKIP = Outcome.PASS, Outcome.FAIL, Outcome.SKIP
+TIMEOUT, CRASH, ERROR, NOT_RUN = Outcome.TIMEOUT, Outcome.CRASH, Outcome.ERROR, Outcome.NOT_RUN
+
+
+def before(guest: Guest | None = None, **changes: Any) -> Evaluation:
+    return make.before(**({"guest": guest} if guest is not None else {}), **changes)
+
+
+def after(guest: Guest | None = None, **changes: Any) -> Evaluation:
+    return make.evaluation(**({"guest": guest} if guest is not None else {}), **changes)
+
+
+def base_guest(**outcomes: Outcome) -> Guest:
+    return make.guest(make.BASE_ID, cases=make.cases(outcomes))
+
+
+def patched_guest(**outcomes: Outcome) -> Guest:
+    return make.guest(cases=make.cases(outcomes))
+
+
+def judged(old: Evaluation | None = None, new: Evaluation | None = None, **parts: Any) -> Verdict:
+    return make.report(old, new, **parts).verdict
+
+
+def of_case(verdict: Verdict, id: str) -> CaseVerdict:
+    return next(case.verdict for case in verdict.cases if case.id == id)
+
+
+def found(verdict: Verdict, kind: FindingKind) -> list[Finding]:
+    return [finding for finding in verdict.findings if finding.kind is kind]
+
+
+# --- one case -------------------------------------------------------------------------------------
+
+
+def documented_table() -> dict[tuple[str, str], str]:
+    """(base, patched) -> verdict, from the table under "One case" of docs/verdicts.md."""
+    page = (Path(__file__).parent.parent / "docs" / "verdicts.md").read_text()
+    section = page.split("## One case", 1)[1].split("\n## ", 1)[0]
+    rows = [
+        [cell.strip(" *") for cell in line.strip("|").split("|")]
+        for line in section.splitlines()
+        if line.startswith("|")
+    ]
+    head, _, *rest = rows
+    return {
+        (base, cells[0]): cell
+        for cells in rest
+        for base, cell in zip(head[1:], cells[1:], strict=True)
+    }
+
+
+ONE_RUN = {
+    "passes": (PASS,),
+    "fails": (FAIL,),
+    "skipped": (SKIP,),
+    "case broken": (ERROR,),
+    "not run": (NOT_RUN,),
+    "both seen": (PASS, FAIL),
+}
+
+
+@pytest.mark.parametrize("patched", ONE_RUN)
+@pytest.mark.parametrize("base", ONE_RUN)
+def test_a_case_is_judged_as_the_documentation_says(base: str, patched: str) -> None:
+    verdict = judge_case(Runs(outcomes=ONE_RUN[base]), Runs(outcomes=ONE_RUN[patched]))
+    assert verdict.value == documented_table()[base, patched]
+
+
+@pytest.mark.parametrize("bad", [FAIL, TIMEOUT, CRASH])
+def test_failing_hanging_and_crashing_are_all_failures(bad: Outcome) -> None:
+    good = Runs(outcomes=(PASS,))
+    assert judge_case(good, Runs(outcomes=(bad,))) is CaseVerdict.NEW_FAIL
+    assert judge_case(Runs(outcomes=(bad,)), good) is CaseVerdict.FIXED
+
+
+def test_a_case_that_only_one_kernel_planned() -> None:
+    verdict = judged(before(base_guest(a=PASS, gone=PASS)), after(patched_guest(a=PASS, new=PASS)))
+    assert of_case(verdict, "new") is CaseVerdict.PASS
+    assert of_case(verdict, "gone") is CaseVerdict.INFRA
+    assert verdict.overall is Overall.TROUBLE
+
+
+def test_cases_keep_the_suites_order_and_are_counted() -> None:
+    verdict = judged(
+        before(base_guest(b=PASS, a=PASS, c=SKIP)), after(patched_guest(b=FAIL, a=PASS, c=SKIP))
+    )
+    assert [case.id for case in verdict.cases] == ["b", "a", "c"]
+    assert {name: count for name, count in verdict.counts.items() if count} == {
+        "NEW-FAIL": 1,
+        "PASS": 1,
+        "UNTESTABLE": 1,
+    }
+    assert set(verdict.counts) == {item.value for item in CaseVerdict}
+
+
+# --- the whole: good and bad ----------------------------------------------------------------------
+
+
+def test_everything_passes() -> None:
+    verdict = judged()
+    assert verdict.overall is Overall.GOOD
+    assert verdict.exit_status == 0
+    assert verdict.findings == ()
+    assert {item.proof for item in verdict.evidence} == {Proof.HOLDS}
+
+
+@pytest.mark.parametrize("old", [PASS, SKIP])
+def test_a_case_that_fails_only_on_the_patched_kernel(old: Outcome) -> None:
+    verdict = judged(before(base_guest(a=PASS, b=old)), after(patched_guest(a=PASS, b=FAIL)))
+    assert of_case(verdict, "b") is CaseVerdict.NEW_FAIL
+    assert verdict.overall is Overall.BAD
+    assert verdict.exit_status == 1
+
+
+def test_a_case_that_fails_on_both() -> None:
+    verdict = judged(before(base_guest(a=PASS, b=FAIL)), after(patched_guest(a=PASS, b=FAIL)))
+    assert of_case(verdict, "b") is CaseVerdict.PRE_EXISTING
+    assert verdict.overall is Overall.GOOD
+    assert "1 failed on the base too" in verdict.headline
+
+
+def test_what_passes_on_the_base_and_is_skipped_on_the_patched_kernel_is_lost() -> None:
+    """A patch that breaks KVM's init makes the cases skip for want of /dev/kvm."""
+    verdict = judged(before(base_guest(a=PASS, b=PASS)), after(patched_guest(a=SKIP, b=SKIP)))
+    assert verdict.overall is Overall.BAD
+    assert verdict.counts["NEW-FAIL"] == 2
+    assert verdict.findings[0].detail.startswith("passes on the base and is skipped")
+
+
+def test_only_skips_are_no_verdict() -> None:
+    verdict = judged(before(base_guest(a=SKIP)), after(patched_guest(a=SKIP)))
+    assert verdict.overall is Overall.UNTESTABLE
+    assert verdict.exit_status == 125
+
+
+def test_a_flaky_case_is_told_and_blames_nobody() -> None:
+    flaky, good = Runs(outcomes=(PASS, FAIL)), Runs(outcomes=(PASS, PASS))
+    assert judge_case(good, flaky) is CaseVerdict.FLAKY
+    assert judge_case(flaky, good) is CaseVerdict.FLAKY
+    assert judge_case(flaky, Runs(outcomes=(NOT_RUN,))) is CaseVerdict.INFRA
+
+
+def test_a_broken_case_takes_nothing_back_from_the_failure_of_another() -> None:
+    verdict = judged(
+        before(base_guest(a=PASS, b=PASS, c=PASS)), after(patched_guest(a=PASS, b=FAIL, c=ERROR))
+    )
+    assert verdict.overall is Overall.BAD
+    assert verdict.headline == "new failure: what b is about"
+    verdict = judged(before(base_guest(a=PASS, c=PASS)), after(patched_guest(a=PASS, c=ERROR)))
+    assert verdict.overall is Overall.TROUBLE
+    assert verdict.headline == "1 case could not answer: c"
+
+
+def test_the_worst_comes_first_whatever_its_kind() -> None:
+    verdict = judged(
+        before(make.guest(make.BASE_ID, cases=make.cases({"a": PASS, "b": FAIL, "c": FAIL}))),
+        after(
+            make.guest(cases=make.cases({"a": FAIL, "b": FAIL, "c": PASS}), splats=(make.splat(),))
+        ),
+    )
+    assert [finding.verdict.value for finding in verdict.findings] == [
+        "NEW-FAIL",
+        "NEW-FAIL",
+        "PRE-EXISTING",
+        "FIXED",
+    ]
+    assert verdict.headline == "2 new failures: 1 console report, 1 case"
+
+
+# --- console --------------------------------------------------------------------------------------
+
+
+def test_a_new_splat_is_bad_although_every_case_passes() -> None:
+    verdict = judged(None, after(make.guest(splats=(make.splat(),))))
+    assert verdict.counts["NEW-FAIL"] == 0
+    assert verdict.overall is Overall.BAD
+
+
+def test_the_same_splat_on_both_is_pre_existing_although_the_patch_moved_its_line() -> None:
+    old = make.splat(title="at virt/kvm/guest_memfd.c:500 in kvm_gmem_write_begin")
+    new = make.splat(title="at virt/kvm/guest_memfd.c:519 in kvm_gmem_write_begin")
+    verdict = judged(
+        before(make.guest(make.BASE_ID, splats=(old,))), after(make.guest(splats=(new,)))
+    )
+    assert found(verdict, FindingKind.CONSOLE)[0].verdict is CaseVerdict.PRE_EXISTING
+    assert verdict.overall is Overall.GOOD
+
+
+def test_without_a_function_lines_and_addresses_do_not_tell_splats_apart() -> None:
+    old = make.splat(function=None, title="at mm/x.c:5, pte 0xffff0001")
+    new = make.splat(function=None, title="at mm/x.c:9, pte 0xffff0abc")
+    other = make.splat(function=None, title="at mm/y.c:9, pte 0xffff0abc")
+    guests = [make.guest(make.BASE_ID, splats=(old,)), make.guest(splats=(new, other))]
+    verdict = judged(before(guests[0]), after(guests[1]))
+    assert [finding.verdict.value for finding in found(verdict, FindingKind.CONSOLE)] == [
+        "NEW-FAIL",
+        "PRE-EXISTING",
+    ]
+
+
+def test_a_splat_that_the_series_removes_is_fixed() -> None:
+    verdict = judged(before(make.guest(make.BASE_ID, splats=(make.splat(),))))
+    assert found(verdict, FindingKind.CONSOLE)[0].verdict is CaseVerdict.FIXED
+    assert verdict.overall is Overall.GOOD
+
+
+def test_a_console_that_could_not_be_scanned_is_never_clean() -> None:
+    for old, new in (
+        (make.guest(make.BASE_ID, console_scanned=False), make.guest()),
+        (make.guest(make.BASE_ID), make.guest(console_scanned=False)),
+    ):
+        verdict = judged(before(old), after(new))
+        assert verdict.overall is Overall.TROUBLE
+        assert "could not be scanned" in verdict.headline
+
+
+# --- build and configuration ----------------------------------------------------------------------
+
+
+def test_a_patch_that_does_not_build_is_bad_and_names_the_place() -> None:
+    verdict = judged(None, make.evaluation(build=make.failed_build(), guest=None))
+    assert verdict.overall is Overall.BAD
+    assert verdict.findings[0].detail == (
+        "virt/kvm/guest_memfd.c:519: expected ';' before 'return'"
+    )
+
+
+def test_a_build_failure_that_no_clean_build_confirmed_is_our_trouble() -> None:
+    unconfirmed = make.failed_build(clean=False, confirmed_clean=False)
+    assert judged(None, make.evaluation(build=unconfirmed, guest=None)).overall is Overall.TROUBLE
+
+
+def test_neither_builds() -> None:
+    old = make.before(build=make.failed_build(), guest=None)
+    new = make.evaluation(build=make.failed_build(), guest=None)
+    verdict = judged(old, new)
+    assert verdict.findings[0].verdict is CaseVerdict.PRE_EXISTING
+    assert verdict.overall is Overall.UNTESTABLE
+
+
+def test_a_series_that_mends_the_build() -> None:
+    broken = make.before(build=make.failed_build(), guest=None)
+    verdict = judged(broken)
+    assert verdict.overall is Overall.GOOD
+    assert found(verdict, FindingKind.BUILD)[0].verdict is CaseVerdict.FIXED
+    failing = judged(broken, after(patched_guest(a=PASS, b=FAIL)))
+    assert of_case(failing, "b") is CaseVerdict.UNTESTABLE
+    assert failing.overall is Overall.UNTESTABLE
+    assert "the base does not build" in failing.headline
+
+
+def test_a_required_symbol_that_only_the_patched_tree_refuses() -> None:
+    lost = make.config(asked=(make.symbol("KVM"), make.missing_symbol()))
+    verdict = judged(None, make.evaluation(config=lost))
+    assert verdict.overall is Overall.BAD
+    assert verdict.findings[0].title == "CONFIG_KVM_AMD: asked y, got n"
+
+
+def test_a_required_symbol_that_no_tree_has_is_no_good() -> None:
+    lost = make.config(asked=(make.symbol("KVM"), make.missing_symbol()))
+    verdict = judged(make.before(config=lost), make.evaluation(config=lost))
+    assert verdict.overall is Overall.UNTESTABLE
+    assert "CONFIG_KVM_AMD" in verdict.headline
+
+
+def test_an_optional_symbol_is_told_and_counts_for_nothing() -> None:
+    lost = make.config(asked=(make.symbol("KVM"), make.missing_symbol(required=False)))
+    verdict = judged(make.before(config=lost), make.evaluation(config=lost))
+    assert verdict.overall is Overall.GOOD
+    texts = [item.text for item in verdict.evidence if item.name == "config"]
+    assert all("1 of 2 symbols as asked" in text for text in texts)
+    assert all("optional and not reached: KVM_AMD" in text for text in texts)
+
+
+# --- how the guest ended --------------------------------------------------------------------------
+
+
+def dead(end: GuestEnd, build_id: str | None = make.TIP_ID, **outcomes: Outcome) -> Guest:
+    splats = (make.panic(),) if end is GuestEnd.PANIC else ()
+    return make.guest(build_id, end=end, cases=make.cases(outcomes), splats=splats)
+
+
+def dead_at_boot(end: GuestEnd) -> Guest:
+    """It never came to userspace, so it told nothing about itself."""
+    return dead(end, None, a=NOT_RUN, b=NOT_RUN).model_copy(
+        update={"config_digest": None, "release": None, "kvm": False, "boot_seconds": None}
+    )
+
+
+def test_a_panic_at_boot_is_bad_although_no_case_ran() -> None:
+    verdict = judged(before(base_guest(a=PASS, b=PASS)), after(dead_at_boot(GuestEnd.PANIC)))
+    assert verdict.overall is Overall.BAD
+    assert verdict.counts["UNTESTABLE"] == 2
+    assert found(verdict, FindingKind.CASE) == []
+    assert verdict.findings[0].kind is FindingKind.BOOT
+    assert "before the first case" in verdict.findings[0].title
+
+
+def test_a_panic_in_a_case_is_pinned_to_it() -> None:
+    verdict = judged(
+        before(base_guest(a=PASS, b=PASS, c=PASS)),
+        after(dead(GuestEnd.PANIC, a=PASS, b=CRASH, c=NOT_RUN)),
+    )
+    assert verdict.overall is Overall.BAD
+    assert found(verdict, FindingKind.BOOT)[0].case == "b"
+    assert [of_case(verdict, id).value for id in "abc"] == ["PASS", "NEW-FAIL", "UNTESTABLE"]
+
+
+def test_a_death_counts_although_the_case_failed_on_the_base_too() -> None:
+    verdict = judged(
+        before(base_guest(a=PASS, b=FAIL)), after(dead(GuestEnd.PANIC, a=PASS, b=CRASH))
+    )
+    assert of_case(verdict, "b") is CaseVerdict.NEW_FAIL
+
+
+@pytest.mark.parametrize(
+    "end", [GuestEnd.SILENCE, GuestEnd.TIMEOUT, GuestEnd.LOST, GuestEnd.BOOT_TIMEOUT]
+)
+def test_a_guest_that_does_not_finish_where_the_base_did(end: GuestEnd) -> None:
+    verdict = judged(before(base_guest(a=PASS, b=PASS)), after(dead_at_boot(end)))
+    assert verdict.overall is Overall.BAD
+    assert end.value in verdict.headline
+
+
+@pytest.mark.parametrize(
+    "end", [GuestEnd.SILENCE, GuestEnd.TIMEOUT, GuestEnd.LOST, GuestEnd.BOOT_TIMEOUT]
+)
+def test_two_guests_that_do_not_finish_are_our_trouble(end: GuestEnd) -> None:
+    verdict = judged(before(dead_at_boot(end)), after(dead_at_boot(end)))
+    assert verdict.overall is Overall.TROUBLE
+    assert verdict.counts["INFRA"] == 2
+
+
+def test_a_qemu_that_does_not_start_is_never_the_patchs_failure() -> None:
+    verdict = judged(None, after(dead_at_boot(GuestEnd.NOT_STARTED)))
+    assert verdict.overall is Overall.TROUBLE
+
+
+def test_both_panic_in_the_same_place() -> None:
+    guests = [
+        dead(GuestEnd.PANIC, build_id, a=PASS, b=CRASH, c=NOT_RUN)
+        for build_id in (make.BASE_ID, make.TIP_ID)
+    ]
+    verdict = judged(before(guests[0]), after(guests[1]))
+    assert of_case(verdict, "b") is CaseVerdict.PRE_EXISTING
+    assert verdict.overall is Overall.UNTESTABLE
+    both_at_boot = judged(before(dead_at_boot(GuestEnd.PANIC)), after(dead_at_boot(GuestEnd.PANIC)))
+    assert both_at_boot.overall is Overall.UNTESTABLE
+
+
+def test_the_base_panics_later_so_it_came_through_that_place() -> None:
+    old = dead(GuestEnd.PANIC, make.BASE_ID, a=PASS, b=PASS, c=CRASH)
+    new = dead(GuestEnd.PANIC, a=PASS, b=CRASH, c=NOT_RUN)
+    verdict = judged(before(old), after(new))
+    assert found(verdict, FindingKind.BOOT)[0].verdict is CaseVerdict.NEW_FAIL
+    assert verdict.overall is Overall.BAD
+
+
+def test_the_base_panics_earlier_so_there_is_nothing_to_compare_with() -> None:
+    old = dead(GuestEnd.PANIC, make.BASE_ID, a=CRASH, b=NOT_RUN)
+    for new in (
+        dead(GuestEnd.PANIC, a=PASS, b=CRASH),
+        patched_guest(a=PASS, b=FAIL),
+        make.guest(cases=make.cases({"a": PASS, "b": PASS}), splats=(make.splat(during="b"),)),
+    ):
+        verdict = judged(before(old), after(new))
+        assert verdict.overall is Overall.UNTESTABLE, verdict.headline
+        assert "NEW-FAIL" not in {finding.verdict.value for finding in verdict.findings}
+
+
+def test_a_failure_where_the_base_was_lost_is_our_trouble() -> None:
+    old = dead(GuestEnd.LOST, make.BASE_ID, a=PASS, b=NOT_RUN)
+    verdict = judged(before(old), after(patched_guest(a=PASS, b=FAIL)))
+    assert verdict.overall is Overall.TROUBLE
+
+
+def test_a_series_that_mends_a_panic_at_boot() -> None:
+    verdict = judged(before(dead_at_boot(GuestEnd.PANIC)), after(patched_guest(a=PASS, b=PASS)))
+    assert verdict.overall is Overall.GOOD
+    assert found(verdict, FindingKind.BOOT)[0].verdict is CaseVerdict.FIXED
+
+
+def test_a_series_that_mends_a_panic_in_a_case() -> None:
+    old = dead(GuestEnd.PANIC, make.BASE_ID, a=PASS, b=CRASH, c=NOT_RUN)
+    verdict = judged(before(old), after(patched_guest(a=PASS, b=PASS, c=PASS)))
+    assert of_case(verdict, "b") is CaseVerdict.FIXED
+    assert of_case(verdict, "c") is CaseVerdict.PASS
+    assert verdict.overall is Overall.GOOD
+
+
+def test_where_a_guest_died_and_what_it_survived() -> None:
+    guest = dead(GuestEnd.PANIC, a=CRASH, b=PASS, c=CRASH, d=NOT_RUN)
+    assert died_in(guest) == "c"
+    assert [survived(guest, place) for place in (None, "a", "b", "c", "d")] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert died_in(patched_guest(a=CRASH)) is None  # the case crashed, the guest went on
+    assert not survived(None, None)
+    assert judge_end(None, guest) is CaseVerdict.UNTESTABLE
+
+
+# --- proofs ---------------------------------------------------------------------------------------
+
+
+def test_a_kernel_that_is_not_the_one_built_proves_nothing() -> None:
+    for old, new in (
+        (make.guest("dead" * 10), make.guest()),
+        (make.guest(make.BASE_ID), make.guest("dead" * 10)),
+        (make.guest(make.BASE_ID), make.guest(None)),
+    ):
+        verdict = judged(before(old), after(new))
+        assert verdict.overall is Overall.TROUBLE
+        assert "build-id" in verdict.headline
+
+
+def test_the_running_config_has_to_be_the_one_built() -> None:
+    wrong = judged(None, after(make.guest(config_digest="0" * 64)))
+    assert wrong.overall is Overall.TROUBLE
+    unknown = make.guest(config_digest=None)
+    assert judged(None, after(unknown)).overall is Overall.TROUBLE
+    failing = unknown.model_copy(update={"splats": (make.splat(),)})
+    assert judged(None, after(failing)).overall is Overall.BAD
+
+
+def test_results_that_were_not_believed_are_no_good() -> None:
+    odd = make.guest(problems=("line 7 is no event of the suite",))
+    verdict = judged(None, after(odd))
+    assert verdict.overall is Overall.TROUBLE
+    assert "line 7" in verdict.headline
+
+
+def test_a_series_that_was_not_applied_whole_is_not_judged() -> None:
+    two = make.series(patches=(make.patch(1), make.patch(2)))
+    verdict = judged(series=two)
+    assert verdict.overall is Overall.TROUBLE
+    assert verdict.headline == "1 of 2 patches applied"
+    other = make.evaluation(commit="0" * 40)
+    assert judged(None, other).overall is Overall.TROUBLE
+
+
+def test_our_own_trouble_is_told_as_it_is() -> None:
+    for old, new in (
+        (make.before(infra="the disk is full", guest=None), None),
+        (None, make.evaluation(infra="the disk is full", guest=None)),
+    ):
+        verdict = judged(old, new)
+        assert (verdict.overall, verdict.headline) == (Overall.TROUBLE, "the disk is full")
+        assert verdict.exit_status == 128
+
+
+def test_a_newer_revision_leaves_the_source_open_and_changes_nothing_else() -> None:
+    verdict = judged(series=make.series(newest_revision=8))
+    source = next(item for item in verdict.evidence if item.name == "source")
+    assert source.proof is Proof.OPEN
+    assert "v8 exists" in source.text
+    assert verdict.overall is Overall.GOOD
+
+
+# --- whatever comes -------------------------------------------------------------------------------
+
+ANY_OUTCOME = st.sampled_from(list(Outcome))
+IDS = ("a", "b", "c")
+Change = Mapping[str, object]
+
+# What may be wrong with one evaluation: fields of the evaluation, fields of its guest.
+FLAWS: Mapping[str, tuple[Change, Change]] = {
+    "our trouble": ({"infra": "the disk is full"}, {}),
+    "does not build": ({"build": make.failed_build(), "guest": None}, {}),
+    "not booted": ({"guest": None}, {}),
+    "symbol missing": ({"config": make.config(asked=(make.missing_symbol(),))}, {}),
+    "wrong kernel": ({}, {"build_id": "dead" * 10}),
+    "nameless kernel": ({}, {"build_id": None}),
+    "wrong config": ({}, {"config_digest": "0" * 64}),
+    "unknown config": ({}, {"config_digest": None}),
+    "console not scanned": ({}, {"console_scanned": False}),
+    "not believed": ({}, {"problems": ("line 7 is no event",)}),
+    "splat": ({}, {"splats": (make.splat(),)}),
+    "another splat": ({}, {"splats": (make.splat(function="other"), make.panic())}),
+    "splat in a case": ({}, {"splats": (make.splat(during="b"),)}),
+    **{end.value: ({}, {"end": end}) for end in GuestEnd if end is not GuestEnd.DONE},
+}
+
+
+@st.composite
+def evaluations(draw: st.DrawFn, whole: Evaluation) -> Evaluation:
+    """A good evaluation with at most two flaws, and any outcomes."""
+    outcomes = {id: draw(st.one_of(st.just(PASS), ANY_OUTCOME)) for id in IDS}
+    assert whole.guest is not None
+    guest = whole.guest.model_copy(update={"cases": make.cases(outcomes)})
+    changes: dict[str, object] = {}
+    for name in draw(st.lists(st.sampled_from(sorted(FLAWS)), max_size=2, unique=True)):
+        of_evaluation, of_guest = FLAWS[name]
+        changes |= of_evaluation
+        guest = guest.model_copy(update=of_guest)
+    return whole.model_copy(update={"guest": guest, **changes})
+
+
+def reports() -> st.SearchStrategy[Report]:
+    return st.builds(make.report, evaluations(make.before()), evaluations(make.evaluation()))
+
+
+@given(reports())
+def test_good_needs_a_kernel_that_was_built_ran_said_so_and_passed(report: Report) -> None:
+    if report.verdict.overall is not Overall.GOOD:
+        return
+    patched = report.patched_evaluation
+    assert patched.build is not None
+    assert patched.build.ok
+    assert patched.guest is not None
+    assert patched.guest.end is GuestEnd.DONE
+    assert patched.guest.build_id == patched.build.build_id
+    assert patched.guest.console_scanned
+    assert PASS in {case.outcome for case in patched.guest.cases}
+    assert not {ERROR, NOT_RUN} & {case.outcome for case in patched.guest.cases}
+
+
+@given(reports())
+def test_good_has_no_new_failure_and_bad_has_one(report: Report) -> None:
+    new = [item for item in report.verdict.findings if item.verdict is CaseVerdict.NEW_FAIL]
+    if report.verdict.overall is Overall.GOOD:
+        assert not new
+    if report.verdict.overall is Overall.BAD:
+        assert new
+
+
+@given(reports())
+def test_a_wrong_kernel_and_our_own_trouble_are_never_good_or_bad(report: Report) -> None:
+    for item in (report.base_evaluation, report.patched_evaluation):
+        if item.infra or (
+            item.guest is not None
+            and item.build is not None
+            and item.guest.build_id not in (None, item.build.build_id)
+        ):
+            assert report.verdict.overall is Overall.TROUBLE
+
+
+@given(st.dictionaries(st.sampled_from(IDS), st.sampled_from((ERROR, NOT_RUN)), min_size=1))
+def test_no_answer_alone_is_never_bad(mute: dict[str, Outcome]) -> None:
+    good = {"z": PASS, **dict.fromkeys(mute, PASS)}
+    old = make.guest(make.BASE_ID, cases=make.cases(good))
+    new = make.guest(cases=make.cases({**good, **mute}))
+    assert judged(before(old), after(new)).overall is Overall.TROUBLE
+    assert judged(before(new.model_copy(update={"build_id": make.BASE_ID}))).overall is not (
+        Overall.BAD
+    )
+
+
+@given(st.lists(ANY_OUTCOME, max_size=4), st.lists(ANY_OUTCOME, max_size=4))
+def test_a_skip_is_never_a_pass(old: list[Outcome], new: list[Outcome]) -> None:
+    verdict = judge_case(Runs(outcomes=tuple(old)), Runs(outcomes=tuple(new)))
+    if PASS not in new:
+        assert verdict not in (CaseVerdict.PASS, CaseVerdict.FIXED)
+
+
+@given(st.lists(ANY_OUTCOME, max_size=4), st.lists(ANY_OUTCOME, max_size=4))
+def test_a_new_failure_is_something_that_the_base_did_better(
+    old: list[Outcome], new: list[Outcome]
+) -> None:
+    verdict = judge_case(Runs(outcomes=tuple(old)), Runs(outcomes=tuple(new)))
+    bad = {FAIL, TIMEOUT, CRASH}
+    if verdict is CaseVerdict.NEW_FAIL:
+        assert {PASS, SKIP} & set(old)
+        assert not bad & set(old)
+        assert (bad | {SKIP}) & set(new)
+
+
+@given(reports())
+def test_every_new_splat_is_a_new_failure_when_the_base_came_to_its_end(report: Report) -> None:
+    old, patched = report.base_evaluation.guest, report.patched_evaluation.guest
+    if old is None or patched is None or old.end is not GuestEnd.DONE:
+        return
+    known = {splat.function or splat.title for splat in old.splats}
+    unknown = [item for item in patched.splats if (item.function or item.title) not in known]
+    told = [
+        item
+        for item in report.verdict.findings
+        if item.kind is FindingKind.CONSOLE and item.verdict is CaseVerdict.NEW_FAIL
+    ]
+    assert len(told) == len(unknown)
+
+
+@given(reports())
+def test_the_headline_is_one_line_and_the_status_is_the_documented_one(report: Report) -> None:
+    verdict = report.verdict
+    assert verdict.headline
+    assert "\n" not in verdict.headline
+    assert (
+        verdict.exit_status
+        == {
+            Overall.GOOD: 0,
+            Overall.BAD: 1,
+            Overall.UNTESTABLE: 125,
+            Overall.TROUBLE: 128,
+        }[verdict.overall]
+    )
+    assert sum(verdict.counts.values()) == len(verdict.cases)
+
+
+def test_every_exit_status_is_documented_and_no_other() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "verdicts.md").read_text()
+    section = page.split("## Exit statuses", 1)[1]
+    rows = [line.split("|")[1].strip() for line in section.splitlines() if line.startswith("|")]
+    assert [int(row) for row in rows[2:]] == sorted(ExitStatus)
