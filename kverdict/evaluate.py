@@ -141,13 +141,7 @@ class Engine:
     # --- configure and build ----------------------------------------------------------------------
 
     def _built(self, commit: str, tree_id: str, mine: Slot, folder: Path) -> Built:
-        key = digest_of(
-            CONFIG_AND_BUILD,
-            tree_id,
-            self.recipe.arch,
-            self.recipe.fragments,
-            self.recipe.toolchain,
-        )
+        key = self._build_key(tree_id)
         stored = self.store.find("builds", key)
         if stored is None:
             stored = self._build(commit, mine, folder, key)
@@ -159,6 +153,19 @@ class Engine:
             build=Build.from_json((stored / "build.json").read_bytes()),
             folder=stored,
         )
+
+    def _build_key(self, tree_id: str) -> str:
+        return digest_of(
+            CONFIG_AND_BUILD,
+            tree_id,
+            self.recipe.arch,
+            self.recipe.fragments,
+            self.recipe.toolchain,
+        )
+
+    def built_folder(self, commit: str) -> Path | None:
+        """Where bzImage and vmlinux of a commit are that was evaluated before."""
+        return self.store.find("builds", self._build_key(self.tree.tree_id(commit)))
 
     def _build(self, commit: str, mine: Slot, folder: Path, key: str) -> Path:
         checkout(self.tree.repo, commit, mine.src, progress=self.progress)

@@ -23,8 +23,8 @@ from kverdict.settings import DEFAULT_FRAGMENTS, HOME, Settings, find_fragment
 from kverdict.stages import fetch
 from kverdict.stages.apply import apply_series
 from kverdict.stages.base import choose_base
-from kverdict.stages.build import DISK_NEEDED, disk_full
 from kverdict.stages.boot import Limits
+from kverdict.stages.build import DISK_NEEDED, disk_full
 from kverdict.trees import Tree, open_tree
 from kverdict.verdict import Report, judge
 
@@ -101,7 +101,7 @@ def verify(request: Request, settings: Settings, progress: Progress) -> Run:
         applied = apply_series(
             series, folder / "series" / series.mbox, base, tree, progress=progress
         )
-        engine = _engine(request, settings, tree, progress)
+        engine = engine_of(request, settings, tree, progress)
         report = _evaluate(engine, series, base, applied, folder)
         render(report, folder, templates=TEMPLATES, commands=reproduce(request, series, base))
         finish_run(folder)
@@ -204,7 +204,7 @@ def _base(
     )
 
 
-def _engine(request: Request, settings: Settings, tree: Tree, progress: Progress) -> Engine:
+def engine_of(request: Request, settings: Settings, tree: Tree, progress: Progress) -> Engine:
     fragments = tuple(find_fragment(name) for name in request.fragments)
     return Engine(
         tree=tree,

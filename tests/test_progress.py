@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from kverdict import progress
 from kverdict.progress import Lines, Silent, Terminal, to_stderr
 
 
@@ -47,7 +48,7 @@ def test_a_terminal_shows_the_step_s_time(capsys: pytest.CaptureFixture[str]) ->
 
 def test_the_output_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(to_stderr(quiet=True), Silent)
-    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert isinstance(to_stderr(), Terminal)
-    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: False)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
     assert isinstance(to_stderr(), Lines)

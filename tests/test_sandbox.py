@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from kverdict import sandbox
 from kverdict.proc import Finished, ToolMissing, run
 from kverdict.sandbox import OBJ, SRC, Bind, Sandbox, python_command
 
@@ -84,6 +83,6 @@ def test_kverdict_runs_inside_with_its_packages() -> None:
 
 
 def test_without_bubblewrap_nothing_is_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sandbox.shutil, "which", lambda name: None)
+    monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(ToolMissing, match="nothing of the tree is run outside the sandbox"):
         Sandbox().wrap(["true"])

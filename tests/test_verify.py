@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The main job from the command line, on a kernel tree of a few files; only the boot is a double."""
+"""The main job from the command line, on a tree of a few files; only the boot is a double."""
 
 from __future__ import annotations
 
@@ -289,7 +289,8 @@ def test_a_kconfig_that_does_not_parse_is_the_patch_s_fault(world: World) -> Non
     # The tree's own conf refuses it as well, in the words of scripts/kconfig/parser.y.
     text = makefile.read_text().replace(
         "\t@cp $(KCONFIG_ALLCONFIG) $(KCONFIG_CONFIG)",
-        "\t@! grep -n boole $(SRC)/Kconfig || { echo 'Kconfig:13: syntax error' >&2; exit 1; }; \\\n"
+        "\t@! grep -q boole $(SRC)/Kconfig"
+        " || { echo 'Kconfig:13: syntax error' >&2; exit 1; }; \\\n"
         "\tcp $(KCONFIG_ALLCONFIG) $(KCONFIG_CONFIG)",
     )
     makefile.write_text(text)
