@@ -49,7 +49,10 @@ def configure(kconf: Any, goals: dict[str, str]) -> Answer:
     done = enable(kconf, known)
     return Answer(
         config=kconf._config_contents(HEADING.format(kconf.mainmenu_text)),
-        symbols={name: _symbol(kconf, name, value) for name, value in known.items()},
+        symbols={
+            name: _symbol(kconf, name, value, done.undecided.get(name))
+            for name, value in known.items()
+        },
         unknown={name: similar(kconf, name) for name in goals if name not in known},
         added={
             name: Added(value=kconf.syms[name].str_value, needed_by=done.needed_by[name])
@@ -76,10 +79,13 @@ def similar(kconf: Any, name: str) -> tuple[str, ...]:
     return tuple(get_close_matches(name, names, n=3, cutoff=0.8))
 
 
-def _symbol(kconf: Any, name: str, asked: str) -> SymbolAnswer:
+def _symbol(kconf: Any, name: str, asked: str, undecided: str | None) -> SymbolAnswer:
     value = kconf.syms[name].str_value or "n"
-    as_asked = met(kconf, name, asked)
-    return SymbolAnswer(value=value, why="" if as_asked else explain(kconf, name, asked))
+    if met(kconf, name, asked) and not kconf.syms[name].transitional:
+        return SymbolAnswer(value=value, why="")
+    if undecided is not None:
+        return SymbolAnswer(value=value, why=f"ask for one of these as well: {undecided}")
+    return SymbolAnswer(value=value, why=explain(kconf, name, asked))
 
 
 if __name__ == "__main__":

@@ -15,11 +15,23 @@ MOST_PARTS = 4
 def explain(kconf: Any, name: str, asked: str) -> str:
     """The select that forces it, the condition that forbids it with file and line, or the range."""
     symbol = kconf.syms[name]
+    if symbol.transitional:
+        heirs = sorted(_heirs(kconf, symbol))
+        return f"it has a new name: {', '.join(heirs)}" if heirs else "it has no effect any more"
     if symbol.orig_type not in (BOOL, TRISTATE) or asked not in TRI:
         return _value(symbol, asked)
     if symbol.tri_value > TRI[asked]:
         return _forced_up(symbol)
     return _kept_down(symbol, TRI[asked])
+
+
+def _heirs(kconf: Any, symbol: Any) -> set[str]:
+    """Those that take their default from a transitional symbol."""
+    return {
+        heir.name
+        for heir in kconf.unique_defined_syms
+        if any(symbol in expr_items(value) for value, _ in heir.defaults)
+    }
 
 
 def _value(symbol: Any, asked: str) -> str:
@@ -70,11 +82,13 @@ def _kept_down(symbol: Any, want: int) -> str:
 
 
 def _with_values(part: Any) -> str:
-    """ "EXPERT (is n)"; for a longer condition each symbol that is too low."""
+    """ "EXPERT (is n)"; of a longer condition each symbol's value."""
     symbols = [item for item in expr_items(part) if isinstance(item, kl.Symbol)]
     values = sorted(
         f"{item.name} is {item.str_value or 'unset'}"
         for item in dict.fromkeys(symbols)
         if not item.is_constant
     )
+    if isinstance(part, kl.Symbol):
+        return f"{part.name} (is {part.str_value or 'unset'})"
     return f"{expr_str(part)} ({', '.join(values[:MOST_PARTS])})"

@@ -2,39 +2,47 @@
 """Fragments -> a .config in the object tree, and the proof of what became of every request.
 
 kconfiglib (kverdict.kconfig, a child in the sandbox) finds the dependencies and the reasons; the
-kernel's own conf has the last word: `make olddefconfig` must leave the file as it is, and where it
-does not, its result counts and the difference is in the proof.
+kernel's own conf has the last word: `make olddefconfig` must come to the same values, and where it
+does not, its result counts and the difference is in the proof.  It is not given the numbers and
+texts that nobody asked for, because it would keep a wrong one as long as it is legal.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from kverdict.errors import InfraError, PatchError, UserError
+from kverdict.errors import ExitStatus, InfraError, KverdictError, PatchError, UserError
 from kverdict.kconfig import environ, fragment
 from kverdict.kconfig.fragment import Goal
-from kverdict.kconfig.protocol import Answer, Reply, Request, SymbolAnswer
+from kverdict.kconfig.protocol import Answer, Refusal, Reply, Request, SymbolAnswer
 from kverdict.models import AddedSymbol, ConfigProof, SymbolProof, SymbolState
 from kverdict.proc import Finished, ToolMissing, run
 from kverdict.progress import Progress
 from kverdict.runs import write_atomically
-from kverdict.sandbox import python_command, read_left
+from kverdict.sandbox import SRC, python_command, read_left
 from kverdict.stages.kmake import make_command, make_sandbox
+from kverdict.text import shorten
 
 DOT_CONFIG = ".config"
-_MERGED = ".kverdict-allconfig"
+# scripts/kconfig/conf is made by make from .l and .y files; with Debian these are their names.
+_TOOLS = ("make", "gcc", "flex", "bison")
 _LIMIT = 600.0
 _CONFIG_LIMIT = 8 << 20  # bytes; allyesconfig has 0.4 MB
 _HEADER = re.compile(r"^# Linux/\S+ (?P<version>\S+) Kernel Configuration$", re.MULTILINE)
 _LINE = re.compile(r"^(?:CONFIG_(\w+)=(.*)|# CONFIG_(\w+) is not set)$", re.MULTILINE)
-# conf prints "file:line: syntax error" and the like; make then adds lines of its own.
-_CONF_ERROR = re.compile(r"^(?P<place>[^\s:]+:\d+): ?(?P<message>.+)$", re.MULTILINE)
+_NUMBER_OR_TEXT = re.compile(r'^CONFIG_(\w+)=(?:-?\d|").*\n', re.MULTILINE)
+# conf says "file:line: syntax error" and "file:line:warning: ..."; make adds lines of its own.
+_CONF_ERROR = re.compile(r"^(?P<place>[^\s:]+:\d+): ?(?!warning:)(?P<message>.+)$", re.MULTILINE)
+_UNKNOWN = re.compile(r"warning: unknown symbol: (\w+)$", re.MULTILINE)
 
 
 def configure(
@@ -43,14 +51,16 @@ def configure(
     """Writes ``obj``/.config, only when it changes, and says what became of each request.
 
     Raises UserError for a fragment that is malformed or asks for a symbol that this tree does not
-    have, PatchError when the tree's Kconfig cannot be parsed by anybody, InfraError for the rest.
+    have, PatchError when the kernel's own conf refuses the tree's Kconfig, ToolMissing, and
+    InfraError for the rest.  A request that is not met is no error: its state is DIFFERS.
     """
     goals = fragment.read(fragments)
+    _need_tools()
     with progress.task("  configuration"):
         found = _plan(src, obj, goals)
-        if found.answer is not None:
-            _refuse_unknown(goals, found.answer)
-        final = _olddefconfig(src, obj, found.text)
+        _refuse_unknown(goals, found.unknown)
+        asked = {goal.name for goal in goals}.union(found.answer.added if found.answer else ())
+        final = _conf(src, obj, "olddefconfig", KCONFIG_CONFIG=_for_conf(found.text, asked)).text
     differing = compare(found.text, final) if found.answer is not None else ()
     _write_if_changed(obj / DOT_CONFIG, final)
     values = read_config(final)
@@ -58,7 +68,7 @@ def configure(
         digest=hashlib.sha256(final.encode()).hexdigest(),
         kernel_version=_version(final),
         compiler=values.get("CC_VERSION_TEXT", "unknown"),
-        asked=tuple(_proof(goal, values, found.answer) for goal in goals),
+        asked=tuple(_proof(goal, values, found) for goal in goals),
         added=_added(found.answer, values),
         differing=differing,
         notes=found.notes,
@@ -69,7 +79,14 @@ def configure(
 class _Found:
     text: str  # of a .config
     answer: Answer | None  # None when kconfiglib could not parse the tree
+    unknown: dict[str, tuple[str, ...]]  # symbol -> names like it
     notes: tuple[str, ...] = ()
+
+
+def _need_tools() -> None:
+    for tool in _TOOLS:
+        if shutil.which(tool) is None:
+            raise ToolMissing(f"{tool} is not installed", "run `make setup`")
 
 
 def _plan(src: Path, obj: Path, goals: Sequence[Goal]) -> _Found:
@@ -83,14 +100,19 @@ def _plan(src: Path, obj: Path, goals: Sequence[Goal]) -> _Found:
     )
     reply = _reply(done)
     if reply.answer is not None:
-        return _Found(reply.answer.config, reply.answer)
-    error = reply.refusal.error if reply.refusal is not None else "no answer"
-    merged = _merge(src, obj, goals)
+        return _Found(reply.answer.config, reply.answer, reply.answer.unknown)
+    return _merged(src, obj, goals, reply.refusal.error if reply.refusal else "no answer")
+
+
+def _merged(src: Path, obj: Path, goals: Sequence[Goal], error: str) -> _Found:
+    """As scripts/kconfig/merge_config.sh -n does it: the goals over allnoconfig."""
+    conf = _conf(src, obj, "allnoconfig", KCONFIG_ALLCONFIG=fragment.as_config(goals))
+    unknown: dict[str, tuple[str, ...]] = dict.fromkeys(_UNKNOWN.findall(conf.messages), ())
     note = (
-        f"kconfiglib cannot parse this tree's Kconfig ({_one_line(error)}): "
-        "no dependency resolution"
+        f"kconfiglib cannot read this tree's Kconfig ({shorten(error, 200)}): fragments merged "
+        "without their dependencies"
     )
-    return _Found(merged, None, (note,))
+    return _Found(conf.text, None, unknown, (note,))
 
 
 def _environment(src: Path, obj: Path) -> dict[str, str]:
@@ -103,65 +125,67 @@ def _environment(src: Path, obj: Path) -> dict[str, str]:
 
 
 def _reply(done: Finished) -> Reply:
+    """A child that came to grief over the tree counts as one that refused it."""
+    if done.stopped is not None:
+        raise InfraError(f"reading the tree's Kconfig was ended: {done.stopped}", "start again")
     if not done.ok:
-        last = (done.error_text.strip() or "no output").splitlines()[-1]
-        how = done.stopped or f"exit status {done.returncode}"
-        raise InfraError(f"the Kconfig child failed ({how}): {last}", detail=done.error_text)
+        last = (done.error_text.strip() or f"exit status {done.returncode}").splitlines()[-1]
+        return Reply(refusal=Refusal(error=last))
     try:
         return Reply.from_json(done.stdout)
     except ValidationError as error:
         raise InfraError("the Kconfig child gave no usable answer", str(error)[:200]) from error
 
 
-def _merge(src: Path, obj: Path, goals: Sequence[Goal]) -> str:
-    """As scripts/kconfig/merge_config.sh -n does it: the goals over allnoconfig."""
-    write_atomically(obj / _MERGED, fragment.as_config(goals))
-    sandbox = make_sandbox(src, obj, env={"KCONFIG_ALLCONFIG": _MERGED})
-    done = run(sandbox.wrap(make_command(("allnoconfig",))), timeout=_LIMIT)
-    (obj / _MERGED).unlink(missing_ok=True)
-    if not done.ok:
-        raise _make_failed(done)
-    return _read(obj / DOT_CONFIG)
+@dataclass(frozen=True)
+class _Conf:
+    text: str  # of the .config that it wrote
+    messages: str
 
 
-def _olddefconfig(src: Path, obj: Path, text: str) -> str:
-    """What the kernel's conf makes of ``text``, without touching .config."""
-    candidate = obj / ".kverdict-config"
-    write_atomically(candidate, text)
-    sandbox = make_sandbox(src, obj, env={"KCONFIG_CONFIG": candidate.name})
-    done = run(sandbox.wrap(make_command(("olddefconfig",))), timeout=_LIMIT)
+def _conf(src: Path, obj: Path, target: str, **inputs: str) -> _Conf:
+    """Runs the kernel's own conf; ``inputs`` are texts for the variables that name its files.
+
+    Works beside .config, so that this changes once, when everything is known.
+    """
+    names = {"KCONFIG_CONFIG": ".kverdict-config", "KCONFIG_ALLCONFIG": ".kverdict-allconfig"}
+    left = obj / names["KCONFIG_CONFIG"]
     try:
+        for variable, text in inputs.items():
+            write_atomically(obj / names[variable], text)
+        env = {variable: names[variable] for variable in ("KCONFIG_CONFIG", *inputs)}
+        sandbox = make_sandbox(src, obj, env={**env, "KCONFIG_WARN_UNKNOWN_SYMBOLS": "1"})
+        done = run(sandbox.wrap(make_command((target,))), timeout=_LIMIT)
         if not done.ok:
             raise _make_failed(done)
-        return _read(candidate)
+        text = read_left(left, _CONFIG_LIMIT).decode(errors="backslashreplace")
+        return _Conf(text, f"{done.text}\n{done.error_text}")
     finally:
-        for name in (candidate.name, f"{candidate.name}.old"):
+        for name in (*names.values(), f"{left.name}.old"):
             (obj / name).unlink(missing_ok=True)
 
 
-def _read(path: Path) -> str:
-    return read_left(path, _CONFIG_LIMIT).decode(errors="backslashreplace")
+def _for_conf(text: str, asked: Collection[str]) -> str:
+    """A .config without the numbers and texts that follow from the rest: conf computes them."""
+    return _NUMBER_OR_TEXT.sub(lambda line: line[0] if line[1] in asked else "", text)
 
 
-def _make_failed(done: Finished) -> PatchError | InfraError:
-    """conf names file and line of what it cannot parse; that is the tree's fault."""
-    said = f"{done.text}\n{done.error_text}"
+def _make_failed(done: Finished) -> KverdictError:
+    """What conf refuses is the tree's fault; it names file and line, but for a loop."""
+    said = f"{done.error_text}\n{done.text}".strip()
     if done.stopped is not None:
-        return InfraError(f"make config was ended: {done.stopped}", "start again")
-    if "not found" in said and re.search(
-        r"\b(gcc|ccache|flex|bison|make): (command )?not found", said
-    ):
-        return ToolMissing(
-            "a build tool is missing in the sandbox", "run `make setup`", detail=said
+        return InfraError(f"make config was ended: {done.stopped}", "start again", detail=said)
+    if os.strerror(errno.ENOSPC) in said:
+        return InfraError(
+            "the disk is full", "make room and start again", status=ExitStatus.DISK_FULL
         )
     if match := _CONF_ERROR.search(said):
-        return PatchError(
-            f"the tree's Kconfig does not parse: {match['place']}: {match['message']}",
-            "the kernel's own conf refuses it too",
-            detail=said,
-        )
-    last = said.strip().splitlines()[-1] if said.strip() else "no output"
-    return InfraError(f"make config failed: {last}", "see the output above", detail=said)
+        place = match["place"].removeprefix(f"{SRC}/")
+        what = "Kconfig does not parse" if "Kconfig" in place else "Makefile fails"
+        problem = f"the tree's {what}: {place}: {match['message']}"
+    else:
+        problem = f"the tree cannot be configured: {said or f'exit status {done.returncode}'}"
+    return PatchError(shorten(problem, 200), "the series or its base broke it", detail=said)
 
 
 # --- what the text of a .config says ------------------------------------------------------------
@@ -205,21 +229,21 @@ def _write_if_changed(path: Path, text: str) -> None:
 # --- the proof ----------------------------------------------------------------------------------
 
 
-def _refuse_unknown(goals: Sequence[Goal], answer: Answer) -> None:
+def _refuse_unknown(goals: Sequence[Goal], unknown: Mapping[str, tuple[str, ...]]) -> None:
     for goal in goals:
-        if goal.name in answer.unknown and not goal.optional:
-            close = answer.unknown[goal.name]
+        if goal.name in unknown and not goal.optional:
+            close = unknown[goal.name]
             remedy = f"did you mean {' or '.join(close)}?" if close else "remove it"
             raise UserError(
                 f"{goal.file}:{goal.line}: this kernel has no CONFIG_{goal.name}",
-                f"{remedy} (or say `# optional: why` above it)",
+                f"{remedy} (or write `# optional: why` above it)",
             )
 
 
-def _proof(goal: Goal, values: dict[str, str], answer: Answer | None) -> SymbolProof:
+def _proof(goal: Goal, values: dict[str, str], found: _Found) -> SymbolProof:
     got = values.get(goal.name, "n")
-    unknown = answer is not None and goal.name in answer.unknown
-    known = answer.symbols.get(goal.name) if answer is not None else None
+    unknown = goal.name in found.unknown
+    known = found.answer.symbols.get(goal.name) if found.answer is not None else None
     as_asked = got == goal.value or (goal.value == "m" and got == "y")
     return SymbolProof(
         name=goal.name,
@@ -242,7 +266,7 @@ def _why(known: SymbolAnswer | None, unknown: bool) -> str:
     if unknown:
         return "this kernel has no such symbol"
     if known is None:
-        return "no reason can be given: kconfiglib does not parse this tree"
+        return "no reason can be given: kconfiglib cannot read this tree"
     return known.why or "the kernel's own conf decided otherwise"
 
 
@@ -253,7 +277,3 @@ def _added(answer: Answer | None, values: dict[str, str]) -> tuple[AddedSymbol, 
         AddedSymbol(name=name, value=values.get(name, "n"), needed_by=added.needed_by)
         for name, added in sorted(answer.added.items())
     )
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:200]

@@ -189,7 +189,7 @@ config OLD_STRING
 	string
 	transitional
 	help
-	  Help is allowed.
+		Help is allowed.
 
 config NEW_HEX
 	hex "New hex option"
