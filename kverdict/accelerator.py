@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from kverdict.errors import InfraError
+from kverdict.findings.console import is_kernel_line
 from kverdict.models import Accelerator, Frozen
 from kverdict.proc import Finished, stream
 from kverdict.progress import Progress
@@ -64,10 +65,14 @@ def _probe(bzimage: Path, folder: Path) -> str | None:
     results, console = folder / "results", folder / "console.log"
     results.mkdir()
     began = time.monotonic()
+    spoke = False
+
+    def hear(line: str) -> None:
+        nonlocal spoke
+        spoke = spoke or is_kernel_line(line)
 
     def silent() -> str | None:
-        waited = time.monotonic() - began
-        if waited > _SILENT_SECONDS and b"] " not in console.read_bytes():
+        if not spoke and time.monotonic() - began > _SILENT_SECONDS:
             return f"no word from the kernel within {_SILENT_SECONDS:.0f} s"
         return None
 
@@ -83,6 +88,7 @@ def _probe(bzimage: Path, folder: Path) -> str | None:
         log=console,
         timeout=PROBE_SECONDS,
         log_limit=_CONSOLE_LIMIT,
+        on_line=hear,
         watch=silent,
     )
     text = console.read_bytes().decode(errors="backslashreplace")

@@ -200,7 +200,7 @@ _HEADLINES = (
     _headline(
         SplatKind.BUG,
         r"BUG: (?P<what>scheduling while atomic|sleeping function called from invalid context"
-        r"|assuming \w+(?: \w+)? context|spinlock [a-z ]+|rwlock [a-z ]+|Bad page \w+"
+        r"|assuming \w+(?: \w+)? context|(?:spin|rw)lock [a-z ]+(?= on CPU)|Bad page \w+"
         r"|Bad rss-counter state)\b.*",
         "{what}",
     ),
@@ -291,6 +291,11 @@ def scan_text(text: str, name: str = "the console") -> tuple[Splat, ...]:
 def clean(text: str) -> str:
     """``text`` without terminal escapes and control characters; line ends and tabs stay."""
     return _CONTROL.sub("", _ANSI.sub("", text.replace("\r\n", "\n")))
+
+
+def is_kernel_line(line: str) -> bool:
+    """Whether printk wrote it."""
+    return _PREFIX.search(line) is not None
 
 
 def announced(line: str) -> str | None:
@@ -390,7 +395,7 @@ def _splat(report: _Report) -> Splat:
     excerpt = [line.text for line in report.lines[:EXCERPT_LINES]]
     return Splat(
         kind=report.headline.kind,
-        title=report.headline.title.format_map(words),
+        title=report.headline.title.format_map(words).removesuffix(" in ?"),
         function=name,
         line=report.first.number,
         excerpt="\n".join(excerpt),

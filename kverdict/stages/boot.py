@@ -157,15 +157,20 @@ def folder_use(folder: Path, most_files: int) -> tuple[int, int]:
 class _Eye:
     """Looks at a running guest for proc.stream and remembers why it had to end."""
 
-    def __init__(self, results: Path, console: Path, limits: Limits) -> None:
-        self._results, self._console, self._limits = results, console, limits
+    def __init__(self, results: Path, limits: Limits) -> None:
+        self._results, self._limits = results, limits
         self._began = time.monotonic()
+        self._heard = 0
         self.watch = Watch()
         self.end: GuestEnd | None = None
         self.case = "booting"
 
     def hear(self, line: str) -> None:
-        """A line of the console; the suite announces each case there."""
+        """A line of the console; the suite announces each case there.
+
+        Lines are counted as they come: the log's size lags behind by its buffer.
+        """
+        self._heard += len(line) + 1
         if case := console_findings.announced(line):
             self.case = case
 
@@ -185,7 +190,7 @@ class _Eye:
         total, files = folder_use(self._results, self._limits.results_files)
         return Sight(
             at=at,
-            console_bytes=_size(self._console),
+            console_bytes=self._heard,
             results_bytes=_size(self._results / RESULTS_FILE),
             folder_bytes=total,
             folder_files=files,
@@ -237,7 +242,7 @@ def boot(
         kernel_options=kernel_options(scaled),
         file_limit=limits.results_bytes,
     )
-    eye = _Eye(results, console, scaled)
+    eye = _Eye(results, scaled)
     title = f"  {'benchmark' if mode is Mode.BENCH else 'guest'} ({accelerator.value})"
     with progress.task(title) as task:
 
@@ -256,9 +261,11 @@ def boot(
     eye.look_again()
     told = read_results(results, cases=() if mode is Mode.BENCH else _asked(facts))
     splats, scanned = _scan(console)
-    tail = console_tail(console)
+    tail, userspace = console_tail(console), eye.watch.userspace
     done = told.done and not told.problems
-    end = how_it_ended(eye.end, finished.stopped, done, splats, scanned)
+    # A kernel that dies before its first line leaves nothing; QEMU says why it does not start.
+    refused = not scanned and bool(tail)
+    end = how_it_ended(eye.end, finished.stopped, done, splats, refused)
     if end is GuestEnd.NOT_STARTED:
         last = tail[-1] if tail else "no output"
         raise InfraError("QEMU did not start the guest", last, detail="\n".join(tail))
@@ -267,7 +274,7 @@ def boot(
         accelerator_why=why,
         end=end,
         seconds=round(finished.seconds, 3),
-        boot_seconds=eye.watch.userspace,
+        boot_seconds=None if userspace is None else round(userspace, 3),
         release=told.release,
         build_id=told.build_id,
         config_digest=told.config_digest,
@@ -297,13 +304,14 @@ def kernel_options(limits: Limits) -> tuple[str, ...]:
     """The kernel's own watchdogs bite before ours, so that the console says what hung where.
 
     Under TCG on a loaded machine a virtual CPU may not run for many seconds; the defaults (RCU
-    stall 21 s, soft lockup 20 s) would report the host's load.
+    stall 21 s, soft lockup 20 s) would report the host's load.  A hung task is found when a check
+    sees it twice, so up to two periods after it went to sleep (kernel/hung_task.c).
     """
-    early = int(limits.silence * 2 / 3)
+    early = max(1, int(limits.silence / 3))
     return (
         f"sysctl.kernel.hung_task_timeout_secs={early}",
         f"rcupdate.rcu_cpu_stall_timeout={early}",
-        f"sysctl.kernel.watchdog_thresh={max(10, min(60, early // 2))}",  # soft lockup at twice
+        f"sysctl.kernel.watchdog_thresh={min(60, max(1, early // 2))}",  # soft lockup at twice
         # The suite announces its cases in the kernel log; by default ten lines in five seconds
         # are let through.
         "printk.devkmsg=on",
@@ -357,11 +365,11 @@ def how_it_ended(
     stopped: str | None,
     done: bool,
     splats: tuple[Splat, ...],
-    scanned: bool,
+    refused: bool,
 ) -> GuestEnd:
     """``watched`` is our watch's reason to end the guest, ``stopped`` that of proc.stream.
 
-    A panic is the better explanation of a silence that follows it, but not of a full folder.
+    ``refused`` means that something was printed, and none of it by the kernel.  A panic is the better explanation of a silence that follows it, but not of a full folder.
     """
     panicked = any(splat.kind is SplatKind.PANIC for splat in splats)
     if watched is GuestEnd.RESULTS_FULL:
@@ -374,7 +382,7 @@ def how_it_ended(
         return GuestEnd.TIMEOUT if stopped.startswith("time limit") else GuestEnd.CONSOLE_FULL
     if done:
         return GuestEnd.DONE
-    return GuestEnd.LOST if scanned else GuestEnd.NOT_STARTED
+    return GuestEnd.NOT_STARTED if refused else GuestEnd.LOST
 
 
 def console_tail(console: Path) -> tuple[str, ...]:

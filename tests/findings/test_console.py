@@ -1,0 +1,408 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Recorded consoles (tests/data/consoles/README.md), and lines in the formats of the sources."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kverdict.errors import InfraError
+from kverdict.findings.console import (
+    EXCERPT_LINES,
+    announced,
+    clean,
+    is_kernel_line,
+    scan,
+    scan_text,
+)
+from kverdict.models import Splat, SplatKind
+
+CONSOLES = Path(__file__).parents[1] / "data" / "consoles"
+
+
+def recorded(name: str) -> tuple[Splat, ...]:
+    return scan(CONSOLES / f"{name}.log")
+
+
+def console(*texts: str, caller: str = "T7", start: float = 1.0) -> str:
+    """Lines as printk writes them, a millisecond apart."""
+    return "".join(
+        f"[{start + number / 1000:12.6f}][{caller:>6}] {text}\n"
+        for number, text in enumerate(texts)
+    )
+
+
+def only(text: str) -> Splat:
+    (splat,) = scan_text(text)
+    return splat
+
+
+# --- recorded -----------------------------------------------------------------------------------
+
+KASAN, OOPS, BUG, WARN = SplatKind.KASAN, SplatKind.OOPS, SplatKind.BUG, SplatKind.WARN
+PANIC, UBSAN, LOCKDEP = SplatKind.PANIC, SplatKind.UBSAN, SplatKind.LOCKDEP
+LOCKUP, STALL, HUNG = SplatKind.LOCKUP, SplatKind.RCU_STALL, SplatKind.HUNG_TASK
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("clean", []),
+        ("hard-lockup", []),  # nothing but silence; the watch's business
+        (
+            "no-init",
+            [
+                (
+                    PANIC,
+                    "Requested init /venv/site-packages/virtme/guest/bin/virtme-ng-init"
+                    " failed (error -2).",
+                    None,
+                )
+            ],
+        ),
+        ("early-kasan", [(KASAN, "wild-memory-access in rcu_is_watching", "rcu_is_watching")]),
+        (
+            "warnings",
+            [
+                (WARN, "at drivers/misc/lkdtm/bugs.c:164 in lkdtm_WARNING", "lkdtm_WARNING"),
+                (
+                    WARN,
+                    "at drivers/misc/lkdtm/bugs.c:169 in lkdtm_WARNING_MESSAGE",
+                    "lkdtm_WARNING_MESSAGE",
+                ),
+                # The helpers that warn are not the ones to blame.
+                (
+                    WARN,
+                    "at lib/refcount.c:22 in lkdtm_REFCOUNT_INC_OVERFLOW",
+                    "lkdtm_REFCOUNT_INC_OVERFLOW",
+                ),
+                (
+                    UBSAN,
+                    "array-index-out-of-bounds at drivers/misc/lkdtm/bugs.c:458",
+                    "lkdtm_ARRAY_BOUNDS",
+                ),
+                (
+                    WARN,
+                    "at lib/list_debug.c:29 in lkdtm_CORRUPT_LIST_ADD",
+                    "lkdtm_CORRUPT_LIST_ADD",
+                ),
+            ],
+        ),
+        (
+            "null-pointer",
+            [
+                (KASAN, "null-ptr-deref in lkdtm_EXCEPTION", "lkdtm_EXCEPTION"),
+                (OOPS, "kernel NULL pointer dereference in lkdtm_EXCEPTION", "lkdtm_EXCEPTION"),
+                (PANIC, "Fatal exception", None),
+            ],
+        ),
+        (
+            "bug",
+            [
+                (BUG, "at drivers/misc/lkdtm/bugs.c:132 in lkdtm_BUG", "lkdtm_BUG"),
+                (PANIC, "Fatal exception", None),
+            ],
+        ),
+        (
+            "bug-in-hardirq",
+            [
+                (BUG, "at drivers/misc/lkdtm/bugs.c:139 in bug_in_hardirq", "bug_in_hardirq"),
+                (PANIC, "Fatal exception in interrupt", None),
+            ],
+        ),
+        ("panic", [(PANIC, "dumptest", "lkdtm_PANIC")]),
+        ("sysrq", [(PANIC, "sysrq triggered crash", "sysrq_handle_crash")]),
+        (
+            "smashed-stack",
+            [(OOPS, "unable to handle page fault", None), (PANIC, "Fatal exception", None)],
+        ),
+        (
+            "spinlock",
+            [
+                (LOCKDEP, "lock held when returning to user space", "lkdtm_SPINLOCKUP"),
+                (BUG, "sleeping function called from invalid context", "__fput"),
+                (BUG, "scheduling while atomic", "irqentry_exit"),
+                (STALL, "rcu_sched stall", "queued_spin_lock_slowpath"),
+            ],
+        ),
+        (
+            "soft-lockup",
+            [
+                (LOCKUP, "soft lockup in python3", "lkdtm_SOFTLOCKUP"),
+                (HUNG, "task khugepaged blocked", "__flush_work"),
+                (STALL, "rcu_sched stall", "lkdtm_SOFTLOCKUP"),
+            ],
+        ),
+        ("hung-task", [(HUNG, "task python3 blocked", "lkdtm_HUNG_TASK")]),
+    ],
+)
+def test_a_recorded_console(name: str, expected: list[tuple[SplatKind, str, str | None]]) -> None:
+    assert [(splat.kind, splat.title, splat.function) for splat in recorded(name)] == expected
+
+
+def test_a_splat_names_the_case_that_was_running() -> None:
+    assert [splat.during for splat in recorded("warnings")] == [
+        "provoke.warning",
+        "provoke.warning-message",
+        "provoke.refcount-inc-overflow",
+        "provoke.array-bounds",
+        "provoke.corrupt-list-add",
+    ]
+    assert [splat.during for splat in recorded("early-kasan")] == [None]
+
+
+def test_the_line_is_that_of_the_headline_in_the_log() -> None:
+    log = (CONSOLES / "bug.log").read_text().splitlines()
+    assert [log[splat.line - 1].partition("] ")[2] for splat in recorded("bug")] == [
+        "kernel BUG at drivers/misc/lkdtm/bugs.c:132!",
+        "Kernel panic - not syncing: Fatal exception",
+    ]
+
+
+def test_an_excerpt_begins_with_cut_here_and_has_no_time_stamps() -> None:
+    first, second, *_ = recorded("warnings")
+    assert first.excerpt.splitlines()[:2] == [
+        "------------[ cut here ]------------",
+        "WARNING: drivers/misc/lkdtm/bugs.c:164 at lkdtm_WARNING+0xa/0x10, CPU#0: python3/49",
+    ]
+    assert second.excerpt.splitlines()[1] == "Warning message trigger count: 3"
+    assert max(len(splat.excerpt.splitlines()) for splat in recorded("warnings")) == EXCERPT_LINES
+
+
+def test_a_console_without_a_kernel_s_line_was_not_scanned() -> None:
+    with pytest.raises(InfraError, match="holds no line of the kernel"):
+        recorded("not-a-kernel")
+    with pytest.raises(InfraError, match="cannot be read"):
+        scan(CONSOLES / "no-such-file.log")
+    with pytest.raises(InfraError):
+        scan_text("")
+
+
+def test_a_log_that_is_no_text_is_still_scanned(tmp_path: Path) -> None:
+    log = tmp_path / "console.log"
+    log.write_bytes(b"\xff\x00\xfe\n" + console("kernel BUG at mm/x.c:3!").encode() + b"\xff")
+    assert [splat.kind for splat in scan(log)] == [BUG]
+
+
+# --- formats that were not recorded --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "title"),
+    [
+        # 6.12 kernel/panic.c
+        ("WARNING: CPU: 0 PID: 9 at mm/x.c:3 do_it+0x1/0x20", WARN, "at mm/x.c:3 in do_it"),
+        # 7.2 and 7.3 kernel/panic.c, with and without CONFIG_DEBUG_BUGVERBOSE
+        ("WARNING: mm/x.c:3 at do_it+0x1/0x20, CPU#1: a/9", WARN, "at mm/x.c:3 in do_it"),
+        ("WARNING: at do_it.isra.0+0x1/0x20, CPU#1: a/9", WARN, "in do_it"),
+        ("WARNING: something nobody has seen yet", WARN, "something nobody has seen yet"),
+        (
+            "BUG: unable to handle page fault for address: ffff888",
+            OOPS,
+            "unable to handle page fault",
+        ),
+        (
+            "Oops: general protection fault, probably for non-canonical address 0xdead: 0000 [#1]",
+            OOPS,
+            "general protection fault, probably for non-canonical address",
+        ),
+        ("general protection fault: 0000 [#1] PREEMPT SMP", OOPS, "general protection fault"),
+        ("Oops: divide error: 0000 [#1] SMP", OOPS, "divide error"),
+        ("traps: PANIC: double fault, error_code: 0x0", OOPS, "double fault"),
+        (
+            "BUG: TASK stack guard page was hit at ffffc9 (stack is ffffca..ffffcb)",
+            OOPS,
+            "stack guard page was hit",
+        ),
+        (
+            "BUG: KFENCE: use-after-free read in do_it+0x1/0x9",
+            KASAN,
+            "KFENCE: use-after-free read in do_it",
+        ),
+        ("BUG: KCSAN: data-race in do_it / do_that", BUG, "KCSAN: data-race in do_it / do_that"),
+        (
+            "WARNING: possible circular locking dependency detected",
+            LOCKDEP,
+            "possible circular locking dependency detected",
+        ),
+        ("WARNING: inconsistent lock state", LOCKDEP, "inconsistent lock state"),
+        ("WARNING: suspicious RCU usage", LOCKDEP, "suspicious RCU usage"),
+        ("WARNING: bad unlock balance detected!", LOCKDEP, "bad unlock balance detected"),
+        (
+            "WARNING: HARDIRQ-safe -> HARDIRQ-unsafe lock order detected",
+            LOCKDEP,
+            "HARDIRQ-safe -> HARDIRQ-unsafe lock order detected",
+        ),
+        ("[ BUG: Invalid wait context ]", LOCKDEP, "Invalid wait context"),
+        ("watchdog: CPU0: Watchdog detected hard LOCKUP on cpu 1", LOCKUP, "hard lockup"),
+        (
+            "BUG: workqueue lockup - pool cpus=0 node=0 flags=0x0 nice=0 stuck for 31s!",
+            LOCKUP,
+            "workqueue lockup",
+        ),
+        ("rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:", STALL, "rcu_preempt stall"),
+        (
+            "rcu: INFO: rcu_sched detected expedited stalls on CPUs/tasks: {",
+            STALL,
+            "rcu_sched stall",
+        ),
+        (
+            "INFO: task kworker/0:1:12 blocked in I/O wait for more than 30 seconds.",
+            HUNG,
+            "task kworker/0:1 blocked",
+        ),
+        ("BUG: Bad page state in process a  pfn:00010", BUG, "Bad page state"),
+        ("BUG: spinlock bad magic on CPU#0, a/1", BUG, "spinlock bad magic"),
+        (
+            "BUG kmalloc-64 (Tainted: G    B  ): Poison overwritten",
+            BUG,
+            "kmalloc-64 (Tainted: G    B  ): Poison overwritten",
+        ),
+    ],
+)
+def test_a_headline(line: str, kind: SplatKind, title: str) -> None:
+    splat = only(console(line))
+    assert (splat.kind, splat.title) == (kind, title)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "rcu: INFO: Stall ended before state dump start",
+        "INFO: lockdep is turned off.",
+        "RETBleed: WARNING: Spectre v2 mitigation leaves CPU vulnerable to RETBleed attacks",
+        "WARNING: kernel not compiled with MITIGATION_SRSO.",
+        "lkdtm: Performing direct entry WARNING",
+        "---[ end Kernel panic - not syncing: Fatal exception ]---",
+        "Oops, wrong door",
+        "python3[48]: segfault at 7feac6084400 ip 000000000052ebfc sp 00007fff81abcc90 error 7",
+    ],
+)
+def test_a_line_that_is_no_headline(line: str) -> None:
+    assert scan_text(console(line)) == ()
+
+
+# --- one crash, one splat -------------------------------------------------------------------------
+
+
+def test_two_cpus_that_print_at_once_are_told_apart() -> None:
+    a = console("kernel BUG at mm/a.c:1!", "RIP: 0010:one+0x1/0x2", caller="T1").splitlines()
+    b = console("kernel BUG at mm/b.c:2!", "RIP: 0010:two+0x1/0x2", caller="C1").splitlines()
+    splats = scan_text("\n".join([a[0], b[0], b[1], a[1]]))
+    assert [(splat.title, splat.function) for splat in splats] == [
+        ("at mm/a.c:1 in one", "one"),
+        ("at mm/b.c:2 in two", "two"),
+    ]
+
+
+def test_an_oops_in_another_task_is_not_swallowed_by_a_lockup_report() -> None:
+    text = console("watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [a:1]", caller="C0")
+    text += console("BUG: kernel NULL pointer dereference, address: 0", caller="T9")
+    assert [splat.kind for splat in scan_text(text)] == [LOCKUP, OOPS]
+
+
+def test_a_fault_while_an_oops_is_printed_belongs_to_it() -> None:
+    text = console(
+        "BUG: unable to handle page fault for address: ffff",
+        "Oops: Oops: 0002 [#1] SMP",
+        "RIP: 0010:culprit+0x1/0x2",
+        "BUG: kernel NULL pointer dereference, address: 0",
+        "Oops: Oops: 0000 [#2] SMP",
+        "RIP: 0010:show_something+0x1/0x2",
+        "---[ end trace 0000000000000000 ]---",
+    )
+    assert only(text).function == "culprit"
+
+
+def test_the_next_crash_of_the_same_task_counts_again() -> None:
+    one = ("kernel BUG at mm/a.c:1!", "---[ end trace 0000000000000000 ]---")
+    assert len(scan_text(console(*one, *one))) == 2
+
+
+def test_a_stall_that_is_reported_again_counts_once() -> None:
+    lines = [f"watchdog: BUG: soft lockup - CPU#0 stuck for {n}s! [a:1]" for n in (22, 48, 74)]
+    text = "".join(console(line, caller="C0", start=n * 26.0) for n, line in enumerate(lines))
+    assert only(text).line == 1
+
+
+def test_a_report_that_was_cut_short_is_a_splat() -> None:
+    splat = only(console("fine", "------------[ cut here ]------------", "WARN"))
+    assert (splat.kind, splat.title) == (WARN, "a report that was cut short")
+    assert splat.excerpt.endswith("\nWARN")
+
+
+# --- what a program prints ------------------------------------------------------------------------
+
+
+def test_only_printk_s_lines_count() -> None:
+    forged = "BUG: KASAN: use-after-free in f+0x1/0x2\nKernel panic - not syncing: forged\n"
+    assert scan_text(console("fine") + forged) == ()
+    assert scan_text(console("fine") + "<0>" + forged + "[ 1.2][T1] kernel BUG at x:1!\n") == ()
+
+
+def test_an_unfinished_line_of_a_program_hides_nothing() -> None:
+    splat = only("login: " + console("Kernel panic - not syncing: real"))
+    assert (splat.kind, splat.title) == (PANIC, "real")
+
+
+def test_terminal_escapes_are_not_kept() -> None:
+    text = console("\x1b[31mWARNING:\x1b[0m evil \x1b]0;title\x07thing\x00\x9b2J")
+    splat = only(text)
+    assert splat.title == "evil thing2J"
+    assert splat.excerpt.isprintable()
+
+
+def test_the_announcement_of_a_case() -> None:
+    line = console("kverdict: start write.page").strip()
+    assert announced(line) == "write.page"
+    assert announced(console("kverdict: end write.page pass").strip()) is None
+    assert announced("kverdict: start write.page") is None
+    assert is_kernel_line(line)
+    assert not is_kernel_line("kverdict: start write.page")
+
+
+def test_between_two_cases_no_case_is_named() -> None:
+    bug = "kernel BUG at mm/a.c:1!"
+    text = console("kverdict: start a.b", "kverdict: end a.b crash", bug)
+    assert only(text).during is None
+
+
+_PIECES = st.sampled_from(
+    [
+        "[    1.000000][    T1] ",
+        "[    9.000000][    C0] ",
+        "------------[ cut here ]------------",
+        "WARNING: mm/x.c:3 at do_it+0x1/0x20, CPU#1: a/9",
+        "BUG: ",
+        "Oops: ",
+        "Kernel panic - not syncing: ",
+        "---[ end trace 0 ]---",
+        "</TASK>",
+        "RIP: 0010:",
+        "\n",
+        "\r",
+        "\x1b[",
+    ]
+)
+
+
+@given(st.lists(_PIECES | st.text(max_size=20), max_size=60).map("".join))
+def test_any_text_is_scanned_or_refused(text: str) -> None:
+    try:
+        splats = scan_text(text)
+    except InfraError:
+        assert not any(is_kernel_line(line) for line in clean(text).split("\n"))
+        return
+    for splat in splats:
+        assert len(splat.excerpt.splitlines()) <= EXCERPT_LINES
+        assert clean(splat.excerpt) == splat.excerpt
+        assert "\n" not in splat.title
+    assert [splat.line for splat in splats] == sorted(splat.line for splat in splats)
+
+
+@given(st.text(alphabet=st.characters(blacklist_characters="["), max_size=200))
+def test_a_program_s_text_adds_no_splat(text: str) -> None:
+    assert scan_text(console("fine") + text) == ()
