@@ -91,7 +91,7 @@ class Result:
 def split_mboxrd(data: bytes) -> tuple[Mail, ...]:
     """The mails of an mboxrd, in which each line that starts with ``From `` begins one."""
     starts = [match.start() for match in _MAIL_START.finditer(data)]
-    ends = [*starts[1:], len(data)]
+    ends = [*starts[1:], len(data)] if starts else []
     return tuple(Mail(data[start:end]) for start, end in zip(starts, ends, strict=True))
 
 
@@ -124,12 +124,15 @@ def apply_mails(repo: Path, base: str, mails: Sequence[Mail]) -> Result:
             landed += [Landed(sha, False) for sha in _since(tree, base)[len(landed) :]]
             if refusal is None:
                 break
-            rest = mails[len(landed) :]
             # The plain attempt wrote files without their stat data in the index, which a merge
             # would take for local changes.
             write_files(tree, paths)
-            refusal = _am(tree, rest[:1], three_way=True)
-            landed += [Landed(sha, True) for sha in _since(tree, base)[len(landed) :]]
+            refusal = _am(tree, mails[len(landed) : len(landed) + 1], three_way=True)
+            merged = _since(tree, base)[len(landed) :]
+            if refusal is None and not merged:
+                # git am --3way drops such a patch and is content.
+                refusal = "error: the tree has this change already"
+            landed += [Landed(sha, True) for sha in merged]
     return Result(base, tuple(landed), refusal)
 
 

@@ -29,6 +29,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, cast
 
+from kverdict.errors import ExitStatus, InfraError
+from kverdict.proc import GRACE_SECONDS, Finished, ToolMissing, plain_environment
+from kverdict.progress import Task
+
 # GitPython looks at GIT_DIR, GIT_OBJECT_DIRECTORY and others itself; from a hook, or from `git
 # rebase --exec`, they name somebody else's repository.
 for _name in [name for name in os.environ if name.startswith("GIT_")]:
@@ -36,12 +40,8 @@ for _name in [name for name in os.environ if name.startswith("GIT_")]:
 # Without git, importing GitPython raises; we say it in our own words at the first command.
 os.environ["GIT_PYTHON_REFRESH"] = "quiet"
 
-import git
-from git.exc import InvalidGitRepositoryError, NoSuchPathError
-
-from kverdict.errors import ExitStatus, InfraError
-from kverdict.proc import GRACE_SECONDS, Finished, ToolMissing, plain_environment
-from kverdict.progress import Task
+import git  # noqa: E402
+from git.exc import InvalidGitRepositoryError, NoSuchPathError  # noqa: E402
 
 QUICK = 120.0  # seconds: reads, refs, one patch
 LONG = 1800.0  # seconds: a whole kernel tree is written or read
