@@ -13,20 +13,19 @@ import unicodedata
 from rich.cells import cell_len, chop_cells
 
 _ESCAPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-_LAYOUT = frozenset({"\n", "\t"})
 
 
-def printable(text: str) -> str:
+def printable(text: str, keep: str = "\n\t") -> str:
     """The same text with every character that is not a visible one as an escape.
 
     Line feeds and tabs stay, CR LF becomes LF; ESC becomes ``\\x1b``, U+202E ``\\u202e``, a lone
     surrogate ``\\ud800``.
     """
-    return "".join(map(_shown, text.replace("\r\n", "\n")))
+    return "".join(_shown(char, keep) for char in text.replace("\r\n", "\n"))
 
 
-def _shown(char: str) -> str:
-    if char in _LAYOUT or unicodedata.category(char) not in _ESCAPED:
+def _shown(char: str, keep: str) -> str:
+    if char in keep or unicodedata.category(char) not in _ESCAPED:
         return char
     code = ord(char)
     if code <= 0xFF:

@@ -14,9 +14,9 @@ def seconds(value: float) -> str:
     """0.12 -> "0.12 s", 23.4 -> "23.4 s", 330 -> "5 min 30 s", 7260 -> "2 h 1 min"."""
     if value < 10:
         return f"{value:.2f} s"
-    if value < 60:
-        return f"{value:.1f} s"
     whole = round(value)
+    if whole < 60:
+        return f"{value:.1f} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"

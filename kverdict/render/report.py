@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,12 @@ def text(report: Report, *, templates: Path, commands: tuple[str, ...]) -> str:
     """The same for a mail or a terminal, at most 78 columns but for words that are longer."""
     page = _environment(templates).get_template("report.txt.j2")
     return page.render(**_content(report, commands)).rstrip("\n") + "\n"
+
+
+def schema() -> str:
+    """docs/verdict.schema.json: the JSON schema of verdict.json."""
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return json.dumps({**dialect, **Report.model_json_schema()}, indent=1) + "\n"
 
 
 def _content(report: Report, commands: tuple[str, ...]) -> dict[str, Any]:

@@ -134,4 +134,4 @@ def _finding(shown: Shown, colour: bool) -> tuple[str, ...]:
 def _where(folder: Path, cwd: Path | None) -> tuple[str, ...]:
     page = folder / HTML
     shown = page.relative_to(cwd) if cwd is not None and page.is_relative_to(cwd) else page
-    return (f"Report: {printable(str(shown))}",)
+    return (f"Report: {printable(str(shown), keep='')}",)

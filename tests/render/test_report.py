@@ -1,0 +1,399 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The files of a run: report.html, report.txt, verdict.json and its schema."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+
+import jsonschema
+import pytest
+from jinja2 import UndefinedError
+from rich.cells import cell_len
+
+from kverdict.models import GuestEnd, Outcome
+from kverdict.render.report import html, render, text
+from kverdict.runs import RunState
+from kverdict.verdict import Report
+from tests import factories as make
+
+HOME = Path(__file__).parent.parent.parent
+TEMPLATES = HOME / "templates"
+SCHEMA = HOME / "docs" / "verdict.schema.json"
+COMMANDS = ("./pipeline.py verify --tree debian:7.2 gmem-write.mbx",)
+VOID = {"meta", "br", "link", "img", "input", "hr"}
+
+
+@dataclass
+class Page(HTMLParser):
+    """What a browser makes of the page, as far as the tests ask."""
+
+    tags: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+    style: str = ""
+    open: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] == ["style"]:
+            self.style += data
+        else:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.words).split())
+
+
+def page_of(report: Report) -> Page:
+    page = Page()
+    page.feed(html(report, templates=TEMPLATES, commands=COMMANDS))
+    page.close()
+    assert page.open == []
+    return page
+
+
+def text_of(report: Report) -> str:
+    return text(report, templates=TEMPLATES, commands=COMMANDS)
+
+
+def with_findings() -> Report:
+    """A report in which every section has something to show."""
+    outcomes = {"pwrite.page": Outcome.PASS, "pwrite.empty": Outcome.FAIL, "aio": Outcome.SKIP}
+    old = make.cases({**outcomes, "pwrite.empty": Outcome.SKIP})
+    config = make.config(
+        asked=(make.symbol("KVM"), make.missing_symbol("X86_SGX", required=False)),
+        differing=("FOO: y -> n",),
+        notes=("a note",),
+    )
+    bench = (make.bench("write", 9_400_000, 9_470_000, 9_500_000), make.bench("memcpy", 21_400_000))
+    return make.report(
+        make.before(config=config, guest=make.guest(make.BASE_ID, cases=old)),
+        make.evaluation(
+            config=config,
+            guest=make.guest(
+                cases=make.cases(outcomes),
+                bench=bench,
+                splats=(make.splat(during="pwrite.page"),),
+            ),
+        ),
+        series=make.series(
+            cover="The cover letter.",
+            newest_revision=8,
+            patches=(make.patch(trailers_added=("Reviewed-by: Bob <bob@example.org>",)),),
+        ),
+    )
+
+
+STATES = {
+    "good": make.report(),
+    "findings": with_findings(),
+    "does not build": make.report(None, make.evaluation(build=make.failed_build(), guest=None)),
+    "panics": make.report(
+        None,
+        make.evaluation(
+            guest=make.guest(
+                None,
+                end=GuestEnd.PANIC,
+                cases=make.cases({"pwrite.page": Outcome.NOT_RUN}),
+                boot_seconds=None,
+                release=None,
+                config_digest=None,
+                kvm=False,
+            )
+        ),
+    ),
+    "nothing was done": make.report(
+        make.before(config=None, build=None, guest=None, infra="the disk is full"),
+        make.evaluation(config=None, build=None, guest=None),
+    ),
+    "no message-id": make.report(series=make.series(message_id=None)),
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_every_state_of_a_run_has_its_pages(state: str) -> None:
+    report = STATES[state]
+    page, plain = page_of(report), text_of(report)
+    for shown in (page.text, " ".join(plain.split())):
+        assert report.verdict.headline in shown
+        assert report.series.subject in shown
+        assert f"exit status {report.verdict.exit_status}" in shown
+        assert COMMANDS[0] in shown
+    assert all(cell_len(line) <= 78 for line in plain.splitlines())
+    assert "\n\n\n" not in plain
+
+
+def test_a_finding_is_shown_with_what_was_expected_and_where_that_comes_from() -> None:
+    report = with_findings()
+    for shown in (page_of(report).text, " ".join(text_of(report).split())):
+        assert "NEW-FAIL" in shown
+        assert "what pwrite.empty is about" in shown
+        assert "expected 4096, got -1 EINVAL (Invalid argument)" in shown
+        assert "Source: write(2)" in shown
+
+
+def test_the_page_has_every_part_of_the_evidence() -> None:
+    report = with_findings()
+    shown = page_of(report).text
+    assert all(" ".join(item.text.split()) in shown for item in report.verdict.evidence)
+    for part in (
+        "v7, 1 patch from mbox; v8 exists",
+        "Alice Example <alice@example.org>",
+        "guessed by preimage blobs (HEAD), 4 of 4 preimage blobs match",
+        "gcc (Debian 12.2.0-14) 12.2.0",
+        "tcg: a guest does not boot with KVM: failed to set MSR 0x10a",
+        "CONFIG_X86_SGX",
+        "depends on CPU_SUP_AMD, which is n",
+        "CONFIG_VIRTUALIZATION",
+        "FOO: y -> n",
+        make.TIP_ID,
+        "WARNING: virt/kvm/guest_memfd.c:519",
+        "reboot: Power down",
+        "20251114151828.98165-1-alice@example.org",
+        "Reviewed-by: Bob <bob@example.org>",
+        "The cover letter.",
+        "evaluations/" + "7e57" * 16,
+    ):
+        assert part in shown, part
+
+
+def test_a_benchmark_in_instructions_is_labelled_and_every_number_has_its_unit() -> None:
+    for shown in (page_of(with_findings()).text, " ".join(text_of(with_findings()).split())):
+        assert "9.47 M guest instructions" in shown
+        assert "not time" in shown
+        assert "write() takes 0.44 of what mmap and memcpy take" in shown
+    timed = (
+        make.bench("write", 202_000_000, unit="ns"),
+        make.bench("memcpy", 436_000_000, unit="ns"),
+    )
+    plain = text_of(make.report(None, make.evaluation(guest=make.guest(bench=timed))))
+    assert "202.00 ms" in plain
+    assert "not time" not in plain
+    assert "write() takes 0.46 of" in plain
+
+
+def test_each_verdict_has_a_colour_and_a_word() -> None:
+    for report in STATES.values():
+        page = page_of(report)
+        classes = next(tag[1]["class"] for tag in page.tags if tag[0] == "header")
+        assert f".{classes} {{ --c:" in page.style
+        assert report.verdict.overall.value in page.text
+
+
+# --- the page loads and runs nothing --------------------------------------------------------------
+
+
+def test_the_page_is_one_file_that_loads_nothing() -> None:
+    page = page_of(with_findings())
+    tags = [name for name, _ in page.tags]
+    assert not {"script", "link", "img", "iframe", "object", "embed", "form", "base"} & set(tags)
+    for name, attributes in page.tags:
+        assert not [key for key in attributes if key.startswith("on") or key in ("src", "style")]
+        if "href" in attributes:
+            assert re.fullmatch(r"#[\w.-]+", attributes["href"] or ""), name
+    assert "url(" not in page.style
+    assert "@import" not in page.style
+
+
+def test_only_the_page_s_own_style_sheet_is_allowed() -> None:
+    page = page_of(with_findings())
+    policy = next(
+        attributes["content"] or ""
+        for name, attributes in page.tags
+        if attributes.get("http-equiv") == "Content-Security-Policy"
+    )
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    digest = base64.b64encode(hashlib.sha256(page.style.encode()).digest()).decode()
+    assert rules["default-src"] == "'none'"
+    assert rules["style-src"] == f"'sha256-{digest}'"
+    assert "script-src" not in rules
+
+
+def test_every_anchor_leads_somewhere() -> None:
+    tags = page_of(with_findings()).tags
+    ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for _, attributes in tags:
+        if "href" in attributes:
+            assert (attributes["href"] or "").removeprefix("#") in ids
+
+
+# --- hostile input --------------------------------------------------------------------------------
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "</style></title><img src=x onerror=alert(1)>",
+    "\" onmouseover='alert(1)' x=\"",
+    "{{ 7 * 7 }}{% include '/etc/passwd' %}",
+    "\x1b[2J\x1b]0;owned\x07",
+    "user\u202egnp.exe\u2066",
+    "first\nEVIDENCE\n\nholds everything: yes",
+    "]]>&amp;&#x3c;b&#x3e;",
+)
+ACTS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def hostile_report(bad: str) -> Report:
+    """A stranger's text wherever a mail, a tree or a guest can put one."""
+    case = make.case("pwrite.page", Outcome.FAIL, message=bad, title=bad, source=bad)
+    error = make.failed_build().first_error
+    assert error is not None
+    warning = error.model_copy(update={"severity": "warning", "message": bad, "file": bad})
+    config = make.config(compiler=bad, notes=(bad,), differing=(bad,))
+    return make.report(
+        make.before(guest=make.guest(make.BASE_ID)),
+        make.evaluation(
+            config=config,
+            build=make.build(warnings=(warning,)),
+            guest=make.guest(
+                cases=(case, make.case("other")),
+                release=bad,
+                accelerator_why=bad,
+                console_tail=(bad,),
+                splats=(make.splat(title=bad, excerpt=bad, function=bad),),
+                bench_note=bad,
+                problems=(bad,),
+            ),
+        ),
+        series=make.series(
+            subject=bad,
+            author=bad,
+            message_id=bad,
+            asked=bad,
+            cover=bad,
+            patches=(make.patch(subject=bad, author=bad, message_id=bad, trailers_added=(bad,)),),
+        ),
+        base=make.base_choice(ref=bad, description=bad),
+        applied=make.applied(
+            patches=(make.applied().patches[0].model_copy(update={"paths": (bad,)}),)
+        ),
+    )
+
+
+@pytest.mark.parametrize("bad", HOSTILE)
+def test_a_stranger_s_text_stays_text(bad: str) -> None:
+    plain = page_of(hostile_report("harmless"))
+    page = page_of(hostile_report(bad))
+    assert [name for name, _ in page.tags] == [name for name, _ in plain.tags]
+    attributes = [set(found) for _, found in page.tags]
+    assert attributes == [set(found) for _, found in plain.tags]
+    assert page.style == plain.style
+    for shown in (html(hostile_report(bad), templates=TEMPLATES, commands=()), page.text):
+        assert not ACTS.search(shown)
+
+
+def test_a_stranger_s_text_acts_on_no_terminal_and_forges_no_section() -> None:
+    for bad in HOSTILE:
+        plain = text_of(hostile_report(bad))
+        assert not ACTS.search(plain)
+        assert plain.splitlines().count("EVIDENCE") == 1
+
+
+def test_a_huge_message_is_cut_and_says_so(tmp_path: Path) -> None:
+    huge = "expected " + "x" * 100_000
+    report = make.report(
+        None,
+        make.evaluation(
+            guest=make.guest(cases=(make.case("pwrite.page", Outcome.FAIL, message=huge),))
+        ),
+    )
+    render(report, tmp_path, templates=TEMPLATES, commands=COMMANDS)
+    assert (tmp_path / "report.html").stat().st_size < 60_000
+    assert (tmp_path / "report.txt").stat().st_size < 10_000
+    for name in ("report.html", "report.txt"):
+        assert "more characters, see verdict.json" in " ".join(
+            (tmp_path / name).read_text().split()
+        )
+    assert huge in (tmp_path / "verdict.json").read_text()
+
+
+# --- the files ------------------------------------------------------------------------------------
+
+
+def test_the_same_report_gives_the_same_bytes_and_nothing_else_is_left(tmp_path: Path) -> None:
+    written = []
+    for _ in range(2):
+        render(with_findings(), tmp_path, templates=TEMPLATES, commands=COMMANDS)
+        written.append({path.name: path.read_bytes() for path in tmp_path.iterdir()})
+    assert written[0] == written[1]
+    assert set(written[0]) == {"verdict.json", "report.html", "report.txt"}
+
+
+def test_a_template_that_names_what_is_not_there_is_an_error_and_writes_nothing(
+    tmp_path: Path,
+) -> None:
+    templates, folder = tmp_path / "templates", tmp_path / "run"
+    (templates / "report").mkdir(parents=True)
+    folder.mkdir()
+    (templates / "report" / "style.css").write_text("")
+    (templates / "report.html.j2").write_text("{{ verdict.overall }}")
+    (templates / "report.txt.j2").write_text("{{ verdict.no_such_key }}")
+    with pytest.raises(UndefinedError):
+        render(with_findings(), folder, templates=templates, commands=COMMANDS)
+    assert list(folder.iterdir()) == []
+
+
+def test_the_published_schema_is_the_one_of_the_code() -> None:
+    published = json.loads(SCHEMA.read_text())
+    assert published.pop("$schema") == "https://json-schema.org/draft/2020-12/schema"
+    assert published == Report.model_json_schema(), "docs/run-folder.md says how to renew it"
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_verdict_json_is_valid_by_the_schema_and_reads_back(state: str, tmp_path: Path) -> None:
+    report = STATES[state]
+    render(report, tmp_path, templates=TEMPLATES, commands=COMMANDS)
+    written = (tmp_path / "verdict.json").read_text()
+    schema = json.loads(SCHEMA.read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator(schema).validate(json.loads(written))
+    assert Report.from_json(written) == report
+
+
+def test_the_schema_refuses_what_the_code_never_writes() -> None:
+    schema = json.loads(SCHEMA.read_text())
+    validator = jsonschema.Draft202012Validator(schema)
+    good = json.loads(make.report().to_json())
+    assert validator.is_valid(good)
+    for spoil in (
+        {**good, "extra": 1},
+        {**good, "verdict": {**good["verdict"], "overall": "fine"}},
+        {name: value for name, value in good.items() if name != "series"},
+    ):
+        assert not validator.is_valid(spoil)
+
+
+def documented(section: str) -> set[str]:
+    """The keys under a heading of docs/run-folder.md."""
+    page = (HOME / "docs" / "run-folder.md").read_text()
+    body = re.split(rf"^#+ {re.escape(section)}$", page, flags=re.MULTILINE)[1]
+    table = re.split(r"^#", body, flags=re.MULTILINE)[0]
+    return set(re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE))
+
+
+def test_every_key_of_verdict_json_is_documented_and_no_other() -> None:
+    schema = json.loads(SCHEMA.read_text())
+    models = {"Report": schema, **schema["$defs"]}
+    for name, model in models.items():
+        if "properties" in model:
+            assert documented(name) == set(model["properties"]), name
+
+
+def test_every_key_of_run_json_is_documented() -> None:
+    assert documented("run.json") == set(RunState.model_fields)
