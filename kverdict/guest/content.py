@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import os
 from errno import EFAULT
+from pathlib import Path
 from typing import Tuple
 
 from . import system
-from .case import Case, case, expect, must, one_of
+from .case import Case, Skip, case, expect, fail, must, one_of
 from .facts import Facts
 from .kvm import FILE_PAGES, GuestMemfd, Vm
 from .matrix import POPULATE
@@ -231,6 +232,35 @@ def page_by_page(facts: Facts) -> None:
         expect_bytes("contents after the hole", file.contents(), bytes(file.size))
 
 
+@case("content.no-leak", "pages that were written go back when punched", PUNCH, POPULATE, limit=60)
+def no_leak(facts: Facts) -> None:
+    pages, rounds = 4096, 12
+    with Vm() as vm:
+        file = vm.guest_memfd(facts, POPULATE, pages)
+        data = b"\x55" * file.size
+        put(file, data)
+        must("fallocate(PUNCH_HOLE) of the file", system.punch_hole(file.fd, 0, file.size))
+        before = available_memory()
+        for _ in range(rounds):
+            put(file, data)
+            must("fallocate(PUNCH_HOLE) of the file", system.punch_hole(file.fd, 0, file.size))
+        lost = before - available_memory()
+        if lost > rounds * file.size // 2:
+            fail(
+                f"memory (MemAvailable) after {file} was written and punched {rounds} times: "
+                f"expected as before, got {lost >> 20} MiB less",
+                "the pages are not given back: a reference is kept",
+            )
+
+
+def available_memory() -> int:
+    """In bytes (proc_meminfo(5))."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) << 10
+    raise Skip("/proc/meminfo has no MemAvailable")
+
+
 @case("content.child", "the parent sees what a child wrote", "fork(2)", POPULATE)
 def child(facts: Facts) -> None:
     with Vm() as vm:
@@ -280,6 +310,7 @@ CASES: Tuple[Case, ...] = (
     own_page,
     neighbour,
     page_by_page,
+    no_leak,
     child,
     vm_closed,
     size,

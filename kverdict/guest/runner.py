@@ -34,8 +34,12 @@ class Result:
     seconds: float
 
 
-def run(case: Case, facts: Facts) -> Result:
-    """The case's result; never raises for what the case does."""
+def run(case: Case, facts: Facts, patience: float = 1.0) -> Result:
+    """The case's result; never raises for what the case does.
+
+    ``patience`` is the part of the case's time limit that it gets.
+    """
+    limit = case.limit * facts.time_scale * patience
     began = time.monotonic()
     reader, writer = os.pipe()
     child = os.fork()
@@ -44,14 +48,13 @@ def run(case: Case, facts: Facts) -> Result:
         _be_the_case(case, facts, writer)
     os.close(writer)
     _own_group(child)
-    answer = _read(reader, began + case.limit * facts.time_scale)
+    answer = _read(reader, began + limit)
     os.close(reader)
     seconds = time.monotonic() - began
     if answer is None:
         where = _where(child)
         ended = _kill(child)
         stuck = "" if ended else "; it cannot be killed: stuck in the kernel"
-        limit = case.limit * facts.time_scale
         return Result(TIMEOUT, f"no end within {limit:g} s{where}{stuck}", seconds)
     status = _wait(child, GRACE_SECONDS)
     if not _kill(child):

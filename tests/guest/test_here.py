@@ -50,3 +50,12 @@ def test_a_patch_that_does_nothing_fails(tmp_path: Path) -> None:
     assert Outcome.ERROR not in found.values()
     for id in ("flags.capability-vm", "flags.valid", "pwrite.page", "noflag.pwrite.page"):
         assert found[id] is Outcome.FAIL
+
+
+@pytest.mark.host
+@pytest.mark.skipif(flags_here() != MERGED, reason="this kernel has other guest_memfd flags")
+def test_an_unpatched_kernel_is_measured_by_memcpy_alone(tmp_path: Path) -> None:
+    told = run_here(uapi.Facts(flags=UNPATCHED), tmp_path, bench_mib=1)
+    (row,) = told.bench
+    assert (row.name, row.unit, row.mib, len(row.rounds)) == ("memcpy", "ns", 1, 5)
+    assert 0 < row.minimum <= row.median <= row.maximum

@@ -74,6 +74,12 @@ def test_a_body_that_hangs_is_ended_at_its_limit() -> None:
     assert "no end within 0.2 s" in result.message
 
 
+def test_with_little_patience_a_case_gets_part_of_its_limit() -> None:
+    case = Case("a.b", "title", "source", (), lambda facts: time.sleep(600), 1)
+    result = runner.run(case, Facts(), patience=0.125)
+    assert (result.outcome, "no end within 0.125 s" in result.message) == (runner.TIMEOUT, True)
+
+
 def test_the_case_runs_in_a_process_of_its_own() -> None:
     here: list[int] = []
 
