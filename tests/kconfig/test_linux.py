@@ -7,23 +7,9 @@ from typing import Any
 
 import pytest
 
-from kverdict.kconfig.linux import load
 from tests.kconfig.semantics import CASES, Semantics, settings
 
 Load = Callable[[str], Any]
-
-
-@pytest.fixture
-def kconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
-    """Parses a text as the top Kconfig file of a tree."""
-
-    def parse(text: str) -> Any:
-        (tmp_path / "Kconfig").write_text(text)
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setenv("srctree", str(tmp_path))
-        return load()
-
-    return parse
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
