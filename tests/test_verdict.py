@@ -244,6 +244,9 @@ def test_a_console_that_could_not_be_scanned_is_never_clean() -> None:
         verdict = judged(before(old), after(new))
         assert verdict.overall is Overall.TROUBLE
         assert "could not be scanned" in verdict.headline
+    noisy = make.guest(make.BASE_ID, splats=(make.splat(),))
+    blind = judged(before(noisy), after(make.guest(console_scanned=False)))
+    assert blind.findings == ()  # nothing is fixed because it was not seen
 
 
 # --- build and configuration ----------------------------------------------------------------------
@@ -400,6 +403,13 @@ def test_the_base_panics_earlier_so_there_is_nothing_to_compare_with() -> None:
         assert "NEW-FAIL" not in {finding.verdict.value for finding in verdict.findings}
 
 
+def test_two_panics_in_different_places_are_not_the_same() -> None:
+    old = dead(GuestEnd.PANIC, make.BASE_ID, a=CRASH, b=NOT_RUN)
+    verdict = judged(before(old), after(dead(GuestEnd.PANIC, a=PASS, b=CRASH)))
+    assert found(verdict, FindingKind.BOOT)[0].verdict is CaseVerdict.UNTESTABLE
+    assert of_case(verdict, "b") is CaseVerdict.UNTESTABLE
+
+
 def test_a_failure_where_the_base_was_lost_is_our_trouble() -> None:
     old = dead(GuestEnd.LOST, make.BASE_ID, a=PASS, b=NOT_RUN)
     verdict = judged(before(old), after(patched_guest(a=PASS, b=FAIL)))
@@ -463,6 +473,10 @@ def test_results_that_were_not_believed_are_no_good() -> None:
     verdict = judged(None, after(odd))
     assert verdict.overall is Overall.TROUBLE
     assert "line 7" in verdict.headline
+    assert [item.proof for item in verdict.evidence if item.name == "tests"] == [
+        Proof.HOLDS,
+        Proof.FAILS,
+    ]
 
 
 def test_a_series_that_was_not_applied_whole_is_not_judged() -> None:
