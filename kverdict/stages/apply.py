@@ -90,10 +90,13 @@ def _check_entries(tree: Tree, base: str, tip: str) -> None:
                 raise _refused(f"{path!r} has control characters in its name")
             if mode == SYMLINK:
                 target = repository.run("cat-file", "blob", blob).text
-                if posixpath.normpath(posixpath.join(posixpath.dirname(path), target)).startswith(
-                    ("/", "..")
-                ):
+                if _leads_out(path, target):
                     raise _refused(f"{path} is a link out of the tree, to {target!r}")
+
+
+def _leads_out(path: str, target: str) -> bool:
+    place = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+    return place.startswith("/") or place.split("/")[0] == ".."
 
 
 def _refused(why: str) -> PatchError:

@@ -220,7 +220,7 @@ class _Chooser:
             tip = self._resolved(ref)
             for sha in self._commits_of(tip) if tip else ():
                 found.setdefault(sha, ref)
-        tried = {attempt.sha for attempt in self._attempts if attempt.applies is not None}
+        tried = {attempt.sha for attempt in self._attempts}
         shas = [sha for sha in found if sha not in tried]
         order = sorted(zip(self.matched(shas), shas, strict=True), key=lambda pair: -pair[0])
         for _, sha in order[:GUESS_TRIES]:
