@@ -42,12 +42,23 @@ class Tree:
     version: str  # of the head's Makefile: "7.2.12", "7.3.0-rc3"
     note: str = ""  # one line for the report, empty when there is nothing to say
 
-    def resolve(self, rev: str) -> str:
-        """The full sha of the commit that ``rev`` names; raises UserError (UNKNOWN_REVISION)."""
+    def find(self, rev: str) -> str | None:
+        """The full sha of the commit that ``rev`` names, None when there is none.
+
+        An imported tree shares its repository with others: its HEAD is ``head``.
+        """
+        if rev == "HEAD":
+            return self.head
         for place in dict.fromkeys((self.source, self.repo)):
             with Repository(place) as repository:
                 if sha := repository.resolve(rev):
                     return sha
+        return None
+
+    def resolve(self, rev: str) -> str:
+        """The full sha of the commit that ``rev`` names; raises UserError (UNKNOWN_REVISION)."""
+        if sha := self.find(rev):
+            return sha
         with Repository(self.source) as repository:
             close = repository.close_refs(rev)
         remedy = f"did you mean {' or '.join(close)}?" if close else "see `git tag` in the tree"

@@ -217,7 +217,7 @@ class _Chooser:
         """The commits with the most matching blobs; of equal ones that of the first ref, newest."""
         found: dict[str, str] = {}
         for ref in refs or ("HEAD",):
-            tip = self._resolved(ref)
+            tip = self.tree.find(ref)
             for sha in self._commits_of(tip) if tip else ():
                 found.setdefault(sha, ref)
         tried = {attempt.sha for attempt in self._attempts}
@@ -225,10 +225,6 @@ class _Chooser:
         order = sorted(zip(self.matched(shas), shas, strict=True), key=lambda pair: -pair[0])
         for _, sha in order[:GUESS_TRIES]:
             yield _Candidate(BaseHow.GUESS, found[sha], sha)
-
-    def _resolved(self, ref: str) -> str | None:
-        with Repository(self.tree.source) as source:
-            return source.resolve(ref)
 
     def _commits_of(self, tip: str) -> list[str]:
         """The ref's tip, what it was when the mail was sent, and the states before that.
