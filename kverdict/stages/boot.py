@@ -369,7 +369,8 @@ def how_it_ended(
 ) -> GuestEnd:
     """``watched`` is our watch's reason to end the guest, ``stopped`` that of proc.stream.
 
-    ``refused`` means that something was printed, and none of it by the kernel.  A panic is the better explanation of a silence that follows it, but not of a full folder.
+    ``refused`` means that something was printed, and none of it by the kernel.  A panic is the
+    better explanation of a silence that follows it, but not of a full folder.
     """
     panicked = any(splat.kind is SplatKind.PANIC for splat in splats)
     if watched is GuestEnd.RESULTS_FULL:
