@@ -31,6 +31,11 @@ def amount(value: int, unit: str) -> str:
     return f"{value:,} {unit}"
 
 
+def bare_amount(value: int, unit: str) -> str:
+    """The same where the unit stands behind several numbers; a time keeps its own."""
+    return amount(value, unit).removesuffix(f" {unit}")
+
+
 def bench_ratio(rows: tuple[BenchRow, ...]) -> str | None:
     """Median of write over median of memcpy; None when they cannot be compared."""
     named = {row.name: row for row in rows}

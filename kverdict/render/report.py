@@ -94,6 +94,7 @@ def _environment(templates: Path) -> SandboxedEnvironment:
     )
     environment.filters.update(
         amount=formats.amount,
+        bare_amount=formats.bare_amount,
         clipped=clipped,
         counted=formats.counted,
         first_line=formats.first_line,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from kverdict.render.formats import amount, bench_ratio, first_line
+from kverdict.render.formats import bare_amount, bench_ratio
 from kverdict.render.report import HTML
 from kverdict.render.view import Shown, evidence_line, facts, shares, shown_findings
 from kverdict.text import printable, shorten
@@ -95,9 +95,7 @@ def _bench(report: Report) -> str | None:
         return None
     rows = {row.name: row for row in guest.bench}
     unit = rows["write"].unit
-    write, memcpy = (
-        amount(rows[name].median, unit).removesuffix(f" {unit}") for name in ("write", "memcpy")
-    )
+    write, memcpy = (bare_amount(rows[name].median, unit) for name in ("write", "memcpy"))
     what = "" if unit == "ns" else f" {unit}, not time"
     return f"write/memcpy {ratio}: {write} / {memcpy}{what}"
 
@@ -128,7 +126,9 @@ def _finding(shown: Shown, colour: bool) -> tuple[str, ...]:
     # The first line of a console report is its frame; its title is told already.
     if finding.kind is FindingKind.CONSOLE or not finding.detail.strip():
         return (first,)
-    return (first, f"    {shorten(first_line(finding.detail), COLUMNS - 4)}")
+    lines = finding.detail.strip().split("\n")
+    said = lines[-1] if finding.kind is FindingKind.BOOT else lines[0]  # the console's last words
+    return (first, f"    {shorten(said, COLUMNS - 4)}")
 
 
 def _where(folder: Path, cwd: Path | None) -> tuple[str, ...]:
