@@ -42,7 +42,8 @@ _LOOK_EVERY = 0.25  # seconds
 _LATE = 5.0  # stream()'s own limit comes after the watch's, which knows more
 _FACTS = "facts.json"
 _LOG = "guest.log"
-# An emulated guest took 3 to 4 times as long as the same on KVM; a loaded machine adds to that.
+# The limits are generous for KVM already; virtme-ng's users saw boots at half the speed under TCG
+# (its issue 147), and a loaded machine adds to that.
 _TCG_FACTOR = 4.0
 
 
