@@ -722,7 +722,8 @@ def _blame(blamed: Sequence[Finding]) -> str:
         return f"new failure: {blamed[0].title}"
     kinds = Counter(finding.kind for finding in blamed)
     parts = [_count(kinds[kind], *nouns) for kind, nouns in _NOUNS.items() if kinds[kind]]
-    return f"{len(blamed)} new failures: {', '.join(parts)}"
+    number = f"{len(blamed)} " if len(parts) > 1 else ""
+    return f"{number}new failures: {', '.join(parts)}"
 
 
 def _praise(cases: Sequence[JudgedCase]) -> str:

@@ -156,6 +156,7 @@ def test_what_passes_on_the_base_and_is_skipped_on_the_patched_kernel_is_lost() 
     verdict = judged(before(base_guest(a=PASS, b=PASS)), after(patched_guest(a=SKIP, b=SKIP)))
     assert verdict.overall is Overall.BAD
     assert verdict.counts["NEW-FAIL"] == 2
+    assert verdict.headline == "new failures: 2 cases"
     assert verdict.findings[0].detail.startswith("passes on the base and is skipped")
 
 
