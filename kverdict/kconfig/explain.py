@@ -85,10 +85,13 @@ def _with_values(part: Any) -> str:
     """ "EXPERT (is n)"; of a longer condition each symbol's value."""
     symbols = [item for item in expr_items(part) if isinstance(item, kl.Symbol)]
     values = sorted(
-        f"{item.name} is {item.str_value or 'unset'}"
-        for item in dict.fromkeys(symbols)
-        if not item.is_constant
+        f"{item.name} {_is(item)}" for item in dict.fromkeys(symbols) if not item.is_constant
     )
     if isinstance(part, kl.Symbol):
-        return f"{part.name} (is {part.str_value or 'unset'})"
+        return f"{part.name} ({_is(part)})"
     return f"{expr_str(part)} ({', '.join(values[:MOST_PARTS])})"
+
+
+def _is(symbol: Any) -> str:
+    """To kconfiglib, a symbol that the tree only mentions has its own name as its value."""
+    return f"is {symbol.str_value or 'unset'}" if symbol.nodes else "does not exist here"

@@ -55,6 +55,14 @@ config NEW
 	bool "new"
 	default OLD
 
+config FOREIGN
+	bool "foreign"
+	depends on ARM
+
+config FOREIGN_TOO
+	bool "foreign too"
+	depends on ARM || OTHER
+
 choice
 	prompt "one of"
 	default FIRST
@@ -94,6 +102,13 @@ endchoice
         ({"SIZE": "9"}, "SIZE", "9", "out of range: 4 to 8"),
         ({}, "TEXT", "hello", "Kconfig:36 needs OTHER (is n)"),
         ({"OLD": "y"}, "OLD", "y", "it has a new name: NEW"),
+        ({}, "FOREIGN", "y", "Kconfig:47 needs ARM (does not exist here)"),
+        (
+            {},
+            "FOREIGN_TOO",
+            "y",
+            "Kconfig:51 needs ARM || OTHER (ARM does not exist here, OTHER is n)",
+        ),
         ({"FIRST": "y"}, "SECOND", "y", "FIRST is taken in its choice"),
     ],
 )
