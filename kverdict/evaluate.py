@@ -14,7 +14,7 @@ import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kverdict import uapi
@@ -31,7 +31,8 @@ from kverdict.models import (
 from kverdict.proc import run
 from kverdict.progress import Progress
 from kverdict.runs import MANIFEST, Slot, Store, digest_of, file_digest, slot, write_atomically
-from kverdict.stages import boot, build, configure
+from kverdict.stages import boot, configure
+from kverdict.stages import build as building
 from kverdict.trees import Tree
 from kverdict.worktrees import checkout
 
@@ -43,7 +44,7 @@ ARCH = "x86_64"
 KVM_HEADER = "include/uapi/linux/kvm.h"
 WRITE_FLAG = "GUEST_MEMFD_FLAG_WRITE"
 SUITE_FOLDER = Path(__file__).resolve().parent / "guest"
-PRODUCTS = (build.BZIMAGE.name, build.VMLINUX.name)
+PRODUCTS = (building.BZIMAGE.name, building.VMLINUX.name)
 GUEST_FILES = (
     "guest.json",
     "console.log",
@@ -102,6 +103,16 @@ class Engine:
     jobs: int
     limits: boot.Limits
     progress: Progress
+    choice: Choice | None = None  # the accelerator, once it is known; None: as the recipe says
+
+    def like(self, guest: Guest) -> Engine:
+        """An engine that boots on the accelerator of ``guest``: only like is compared with like.
+
+        A patched kernel that does not come up on the base's accelerator is a finding, no reason to
+        try another.
+        """
+        choice = Choice(accelerator=guest.accelerator, why=guest.accelerator_why)
+        return replace(self, choice=choice)
 
     @property
     def store(self) -> Store:
@@ -124,7 +135,7 @@ class Engine:
         folder = evaluations / key
         folder.mkdir(parents=True, exist_ok=True)
         self.progress.say(f"{describe}: {commit[:12]}")
-        built = self._built(commit, tree_id, mine, folder)
+        built = self.build(commit, mine, folder)
         guest = self._guest(built, commit, folder) if built.build.ok else None
         evaluation = Evaluation(
             key=key,
@@ -140,8 +151,9 @@ class Engine:
 
     # --- configure and build ----------------------------------------------------------------------
 
-    def _built(self, commit: str, tree_id: str, mine: Slot, folder: Path) -> Built:
-        key = self._build_key(tree_id)
+    def build(self, commit: str, mine: Slot, folder: Path) -> Built:
+        """The first half of an evaluation; logs and the config go to ``folder``."""
+        key = self._build_key(commit)
         stored = self.store.find("builds", key)
         if stored is None:
             stored = self._build(commit, mine, folder, key)
@@ -154,10 +166,10 @@ class Engine:
             folder=stored,
         )
 
-    def _build_key(self, tree_id: str) -> str:
+    def _build_key(self, commit: str) -> str:
         return digest_of(
             CONFIG_AND_BUILD,
-            tree_id,
+            self.tree.tree_id(commit),
             self.recipe.arch,
             self.recipe.fragments,
             self.recipe.toolchain,
@@ -165,7 +177,7 @@ class Engine:
 
     def built_folder(self, commit: str) -> Path | None:
         """Where bzImage and vmlinux of a commit are that was evaluated before."""
-        return self.store.find("builds", self._build_key(self.tree.tree_id(commit)))
+        return self.store.find("builds", self._build_key(commit))
 
     def _build(self, commit: str, mine: Slot, folder: Path, key: str) -> Path:
         checkout(self.tree.repo, commit, mine.src, progress=self.progress)
@@ -174,7 +186,7 @@ class Engine:
         shutil.copyfile(mine.obj / ".config", folder / "config")
         ccache = self.cache / "ccache"
         ccache.mkdir(exist_ok=True)
-        result = build.build(
+        result = building.build(
             mine.src,
             mine.obj,
             log=folder / "build.log",
@@ -185,7 +197,7 @@ class Engine:
         write_atomically(folder / "build.json", result.to_json())
         files = [folder / name for name in ("config.json", "config", "build.log", "build.json")]
         if result.ok:
-            files += [mine.obj / build.BZIMAGE, mine.obj / build.VMLINUX]
+            files += [mine.obj / building.BZIMAGE, mine.obj / building.VMLINUX]
         return self.store.add("builds", key, files)
 
     # --- boot and test ----------------------------------------------------------------------------
@@ -196,7 +208,7 @@ class Engine:
             BOOT_AND_TEST,
             built.build.bzimage_digest,
             self.recipe.suite,
-            self.recipe.accelerator,
+            self.choice.accelerator.value if self.choice else self.recipe.accelerator,
             self.recipe.bench_mib,
             self.limits.model_dump(mode="json"),
             facts.model_dump(mode="json"),
@@ -207,7 +219,7 @@ class Engine:
             self.progress.say("  booted and tested before")
             _copy(stored, folder)
             return Guest.from_json((stored / "guest.json").read_bytes())
-        guest = self._boot(built.folder / build.BZIMAGE.name, facts, folder)
+        guest = self._boot(built.folder / building.BZIMAGE.name, facts, folder)
         write_atomically(folder / "guest.json", guest.to_json())
         if guest.end in CONCLUSIVE:
             kept = [path for name in GUEST_FILES if (path := folder / name).is_file()]
@@ -220,7 +232,7 @@ class Engine:
         return uapi.facts_from_header(header.decode(errors="replace"))
 
     def _boot(self, bzimage: Path, facts: uapi.Facts, folder: Path) -> Guest:
-        choice = choose_accelerator(self.recipe.accelerator, bzimage, self.progress)
+        choice = self.choice or choose_accelerator(self.recipe.accelerator, bzimage, self.progress)
         guest = self._session(bzimage, facts, folder, choice, boot.Mode.SUITE)
         if guest.end is not GuestEnd.DONE or not self.recipe.bench_mib:
             return guest

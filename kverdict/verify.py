@@ -224,6 +224,8 @@ def _evaluate(
     count = len(applied.patches)
     with engine.slot() as mine:
         before = engine.evaluate(base.sha, "base", mine, evaluations)
+        if before.guest is not None:
+            engine = engine.like(before.guest)
         after = engine.evaluate(applied.tip, f"patch {count}/{count}", mine, evaluations)
     return Report(
         verdict=judge(series, base, applied, before, after),

@@ -8,6 +8,7 @@ between them.  Every test has its own runs folder.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,7 +20,9 @@ import pytest
 
 from kverdict.progress import Silent
 from kverdict.settings import HOME, Settings
+from kverdict.stages.build import BZIMAGE
 from kverdict.trees import open_tree
+from kverdict.verify import engine_of, request_of
 from kverdict.worktrees import checkout
 
 TREE = "debian:7.2"
@@ -108,6 +111,20 @@ def linux_7_2(cache: Path) -> tuple[Path, str]:
     """Our repository with the tree that all these tests work on, and its one commit."""
     tree = open_tree(TREE, cache=cache, progress=Silent())
     return tree.repo, tree.head
+
+
+@pytest.fixture(scope="session")
+def base_kernel(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bzImage of the tree as it is, with the default fragments."""
+    settings = Settings()
+    tree = open_tree(TREE, cache=cache, progress=Silent())
+    jobs = len(os.sched_getaffinity(0))
+    request = request_of(settings, series=["none"], tree=TREE, jobs=jobs)
+    engine = engine_of(request, settings, tree, Silent())
+    with engine.slot() as slot:
+        built = engine.build(tree.head, slot, tmp_path_factory.mktemp("base"))
+    assert built.build.ok
+    return built.folder / BZIMAGE.name
 
 
 @pytest.fixture(scope="session")
