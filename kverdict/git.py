@@ -21,7 +21,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
@@ -282,8 +282,9 @@ class Repository:
             if process.poll() is None:  # Ctrl-C, or the caller gave up
                 _stop_group(process)
             for pipe in (process.stdin, process.stdout, process.stderr):
-                if pipe is not None and not pipe.closed:
-                    pipe.close()
+                if pipe is not None:
+                    with suppress(BrokenPipeError):  # what was buffered for a process that is gone
+                        pipe.close()
             handle.proc = None
 
     # --- names ----------------------------------------------------------------------------------
