@@ -70,7 +70,7 @@ def _content(report: Report, commands: tuple[str, ...]) -> dict[str, Any]:
         "version": __version__,
         "facts": view.facts(report),
         "shares": view.shares(report.verdict.counts),
-        "findings": view.shown_findings(report),
+        "bunches": view.bunches(report),
         "groups": view.groups(report),
         "sides": view.sides(report),
         "symbols": view.symbols(report),

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from kverdict.render.formats import bare_amount, bench_ratio
+from kverdict.render.formats import bare_amount, bench_ratio, counted
 from kverdict.render.report import HTML
-from kverdict.render.view import Shown, evidence_line, facts, shares, shown_findings
+from kverdict.render.view import Bunch, bunches, evidence_line, facts, shares
 from kverdict.text import printable, shorten
 from kverdict.verdict import CaseVerdict, FindingKind, Overall, Report
 
@@ -44,7 +44,7 @@ def summary(
     """
     top = (*_verdict_lines(report, colour), "", *_fact_lines(report, colour))
     room = LINES - len(top) - _TAIL
-    findings = _finding_lines(shown_findings(report), room - 1, colour)
+    findings = _finding_lines(bunches(report), room - 1, colour)
     return (*top, *(("", *findings) if findings else ()), "", *_where(folder, cwd))
 
 
@@ -73,15 +73,25 @@ def _fact_lines(report: Report, colour: bool) -> tuple[str, ...]:
         lines.append(_named("Kernel", kernel))
     if "Accelerator" in known:
         lines.append(_named("Accelerator", known["Accelerator"]))
-    if parts := shares(report.verdict.counts):
-        counts = ", ".join(
-            _style(f"{part.count} {part.verdict.value}", colour, _CASE_COLOUR[part.verdict])
-            for part in parts
-        )
-        lines.append(f"{'Cases':<{_NAME}} {counts}")
+    lines.extend(_count_lines(report, colour))
     if bench := _bench(report):
         lines.append(_named("Benchmark", bench))
     return (*lines, _named("Evidence", evidence_line(report)))
+
+
+def _count_lines(report: Report, colour: bool) -> tuple[str, ...]:
+    """The counts, on a second line when all seven are there."""
+    parts = shares(report.verdict.counts)
+    rows = [parts] if len(parts) < 6 else [parts[:4], parts[4:]]
+    return tuple(
+        f"{'Cases' if number == 0 else '':<{_NAME}} "
+        + ", ".join(
+            _style(f"{part.count} {part.verdict.value}", colour, _CASE_COLOUR[part.verdict])
+            for part in row
+        )
+        for number, row in enumerate(rows)
+        if row
+    )
 
 
 def _named(name: str, text: str) -> str:
@@ -100,27 +110,29 @@ def _bench(report: Report) -> str | None:
     return f"write/memcpy {ratio}: {write} / {memcpy}{what}"
 
 
-def _finding_lines(findings: tuple[Shown, ...], room: int, colour: bool) -> tuple[str, ...]:
-    """Two lines for each finding; one for each when that is too much; else the worst that fit."""
-    blocks = [_finding(shown, colour) for shown in findings]
+def _finding_lines(found: tuple[Bunch, ...], room: int, colour: bool) -> tuple[str, ...]:
+    """Two lines for each bunch; one for each when that is too much; else the worst that fit."""
+    blocks = [_bunch(bunch, colour) for bunch in found]
     lines = [line for block in blocks for line in block]
     if len(lines) <= room:
         return tuple(lines)
     firsts = [block[0] for block in blocks]
     if len(firsts) <= room:
         return tuple(firsts)
-    shown = room - 1
-    return (*firsts[:shown], f"... and {len(firsts) - shown} more, see {HTML}")
+    left = sum(len(bunch.findings) for bunch in found[room - 1 :])
+    return (*firsts[: room - 1], f"... and {left} more, see {HTML}")
 
 
-def _finding(shown: Shown, colour: bool) -> tuple[str, ...]:
+def _bunch(bunch: Bunch, colour: bool) -> tuple[str, ...]:
     """Verdict and what it is about, then the first line of what was said."""
-    finding = shown.finding
-    word = finding.verdict.value
+    finding = bunch.findings[0].finding
     case = finding.kind is FindingKind.CASE and finding.case is not None
     about = f"{finding.case}: {finding.title}" if case else finding.title
+    if bunch.defect:
+        about = f"{bunch.defect} ({counted(len(bunch.findings), 'case')})"
+    word = bunch.verdict.value
     first = (
-        f"{_style(word, colour, _CASE_COLOUR[finding.verdict])}  "
+        f"{_style(word, colour, _CASE_COLOUR[bunch.verdict])}  "
         f"{shorten(about, COLUMNS - len(word) - 2)}"
     )
     # The first line of a console report is its frame; its title is told already.

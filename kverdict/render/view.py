@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kverdict.findings.suite import defect_of
 from kverdict.models import (
     AppliedPatch,
     BenchRow,
@@ -54,6 +55,18 @@ class Shown:
 
     finding: Finding
     source: str
+
+
+@dataclass(frozen=True)
+class Bunch:
+    """Findings of one defect that the suite knows by name, or a single one without a name."""
+
+    defect: str
+    findings: tuple[Shown, ...]
+
+    @property
+    def verdict(self) -> CaseVerdict:
+        return self.findings[0].finding.verdict
 
 
 @dataclass(frozen=True)
@@ -124,6 +137,32 @@ def shown_findings(report: Report) -> tuple[Shown, ...]:
         about_case = finding.kind is FindingKind.CASE and finding.case is not None
         found.append(Shown(finding, sources.get(finding.case or "", "") if about_case else ""))
     return tuple(found)
+
+
+def bunches(report: Report) -> tuple[Bunch, ...]:
+    """Findings in the verdict's order; neighbours that show the same defect are together."""
+    found: list[Bunch] = []
+    for shown in shown_findings(report):
+        defect = _defect_of(shown.finding)
+        last = found[-1] if found else None
+        if (
+            last is not None
+            and defect
+            and (last.defect, last.verdict)
+            == (
+                defect,
+                shown.finding.verdict,
+            )
+        ):
+            found[-1] = Bunch(defect, (*last.findings, shown))
+        else:
+            found.append(Bunch(defect, (shown,)))
+    return tuple(found)
+
+
+def _defect_of(finding: Finding) -> str:
+    defect = defect_of(finding.case) if finding.kind is FindingKind.CASE and finding.case else None
+    return defect.title if defect is not None else ""
 
 
 def outcomes(runs: Runs) -> str:

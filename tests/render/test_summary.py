@@ -9,9 +9,10 @@ import click
 import pytest
 from rich.cells import cell_len
 
+from kverdict.guest.suite import CASES
 from kverdict.models import Outcome
 from kverdict.render.summary import COLUMNS, LINES, summary
-from kverdict.verdict import Report
+from kverdict.verdict import CaseVerdict, Report
 from tests import factories as make
 
 FOLDER = Path("runs/20251122T170000Z-gmem-write")
@@ -89,3 +90,28 @@ def test_a_stranger_s_text_acts_on_no_terminal(bad: str) -> None:
     assert len(lines) <= LINES
     assert all(line.isprintable() for line in lines)
     assert all(cell_len(line) <= COLUMNS for line in lines)
+
+
+def test_every_count_fits() -> None:
+    report = make.report()
+    counts = {verdict.value: 1234 for verdict in CaseVerdict}
+    crowded = report.model_copy(
+        update={"verdict": report.verdict.model_copy(update={"counts": counts})}
+    )
+    lines = summary(crowded, FOLDER)
+    assert max(map(cell_len, lines)) <= COLUMNS
+    assert all(f"1234 {name}" in "\n".join(lines) for name in counts)
+
+
+def test_the_cases_of_one_defect_are_told_together() -> None:
+    names = [case.id for case in CASES if case.id.startswith(("defect.stale-", "defect.short-"))]
+    assert len(names) > 8
+    bad = tuple(make.case(name, Outcome.FAIL) for name in names)
+    old = make.cases(dict.fromkeys(["ok", *names], Outcome.PASS))
+    report = make.report(
+        make.before(guest=make.guest(make.BASE_ID, cases=old)),
+        make.evaluation(guest=make.guest(cases=(make.case("ok"), *bad))),
+    )
+    told = [line for line in summary(report, FOLDER) if line.startswith("NEW-FAIL")]
+    assert len(told) == 2
+    assert told[0].startswith("NEW-FAIL  a zero-length write exposes stale kernel memory (")
