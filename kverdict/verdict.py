@@ -297,7 +297,7 @@ def find(base: Evaluation, patched: Evaluation, cases: Sequence[JudgedCase]) -> 
         *_build_findings(base.build, patched.build),
         *_end_findings(base.guest, patched.guest),
         *_console_findings(base.guest, patched.guest),
-        *_case_findings(cases),
+        *_case_findings(cases, judge_end(base.guest, patched.guest) is not None),
         *_config_findings(base.config, patched.config),
     )
     return tuple(sorted(found, key=lambda finding: WORST_FIRST.index(finding.verdict)))
@@ -402,9 +402,9 @@ def _identity(splat: Splat) -> tuple[str, str]:
     return (splat.kind.value, splat.function or _CHANGES.sub("#", splat.title))
 
 
-def _case_findings(cases: Sequence[JudgedCase]) -> Iterator[Finding]:
+def _case_findings(cases: Sequence[JudgedCase], cut_short: bool) -> Iterator[Finding]:
     for case in cases:
-        if case.verdict is CaseVerdict.PASS or not _worth_telling(case):
+        if not _worth_telling(case, cut_short):
             continue
         detail = case.patched.message or case.base.message
         if case.verdict is CaseVerdict.NEW_FAIL and not case.patched.bad:
@@ -418,11 +418,13 @@ def _case_findings(cases: Sequence[JudgedCase]) -> Iterator[Finding]:
         )
 
 
-def _worth_telling(case: JudgedCase) -> bool:
-    """A plain skip is not, nor a case whose turn never came: the end of the guest says why."""
+def _worth_telling(case: JudgedCase, cut_short: bool) -> bool:
+    """A plain skip is not, nor a case whose turn never came because the guest was gone."""
     if case.verdict is CaseVerdict.UNTESTABLE:
         return case.patched.bad
-    return case.verdict is not CaseVerdict.INFRA or Outcome.NOT_RUN not in case.patched.outcomes
+    if case.verdict is CaseVerdict.INFRA and cut_short:
+        return bool(set(case.patched.outcomes) - {Outcome.NOT_RUN})
+    return case.verdict is not CaseVerdict.PASS
 
 
 def _config_findings(base: ConfigProof | None, patched: ConfigProof | None) -> Iterator[Finding]:

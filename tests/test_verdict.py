@@ -184,6 +184,12 @@ def test_a_broken_case_takes_nothing_back_from_the_failure_of_another() -> None:
     assert verdict.headline == "1 case could not answer: c"
 
 
+def test_a_case_that_did_not_run_although_the_guest_came_to_its_end_is_told() -> None:
+    verdict = judged(before(base_guest(a=PASS, b=PASS)), after(patched_guest(a=PASS, b=NOT_RUN)))
+    assert [(item.case, item.verdict) for item in verdict.findings] == [("b", CaseVerdict.INFRA)]
+    assert verdict.overall is Overall.TROUBLE
+
+
 def test_the_worst_comes_first_whatever_its_kind() -> None:
     verdict = judged(
         before(make.guest(make.BASE_ID, cases=make.cases({"a": PASS, "b": FAIL, "c": FAIL}))),
@@ -365,6 +371,7 @@ def test_two_guests_that_do_not_finish_are_our_trouble(end: GuestEnd) -> None:
     verdict = judged(before(dead_at_boot(end)), after(dead_at_boot(end)))
     assert verdict.overall is Overall.TROUBLE
     assert verdict.counts["INFRA"] == 2
+    assert [item.kind for item in verdict.findings] == [FindingKind.BOOT]
 
 
 def test_a_qemu_that_does_not_start_is_never_the_patchs_failure() -> None:
