@@ -27,6 +27,7 @@ HEADING = "#\n# Automatically generated file; DO NOT EDIT.\n# {}\n#\n"
 
 def main() -> None:
     request = Request.from_json(sys.stdin.buffer.read())
+    os.environ.update(request.environment)
     # $(info ...) of a Kconfig file prints: only the reply may come out where it is read.
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

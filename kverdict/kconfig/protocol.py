@@ -11,6 +11,7 @@ from kverdict.models import Frozen
 
 
 class Request(Frozen):
+    environment: dict[str, str]  # that of conf, as make says
     goals: dict[str, str]  # symbol -> y, m, n, a number or a text; in order of assignment
 
 

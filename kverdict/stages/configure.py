@@ -14,7 +14,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,11 +90,12 @@ def _need_tools() -> None:
 
 
 def _plan(src: Path, obj: Path, goals: Sequence[Goal]) -> _Found:
-    variables = _environment(src, obj)
-    request = Request(goals={goal.name: goal.value for goal in goals})
-    sandbox = make_sandbox(src, obj, python=True, env=variables)
+    request = Request(
+        environment=_environment(src, obj),
+        goals={goal.name: goal.value for goal in goals},
+    )
     done = run(
-        sandbox.wrap(python_command("kverdict.kconfig")),
+        make_sandbox(src, obj, python=True).wrap(python_command("kverdict.kconfig")),
         stdin=request.model_dump_json().encode(),
         timeout=_LIMIT,
     )
@@ -150,6 +151,8 @@ def _conf(src: Path, obj: Path, target: str, **inputs: str) -> _Conf:
     """
     names = {"KCONFIG_CONFIG": ".kverdict-config", "KCONFIG_ALLCONFIG": ".kverdict-allconfig"}
     left = obj / names["KCONFIG_CONFIG"]
+    ours = [*(obj / name for name in names.values()), obj / f"{left.name}.old"]
+    _remove(ours)
     try:
         for variable, text in inputs.items():
             write_atomically(obj / names[variable], text)
@@ -161,8 +164,16 @@ def _conf(src: Path, obj: Path, target: str, **inputs: str) -> _Conf:
         text = read_left(left, _CONFIG_LIMIT).decode(errors="backslashreplace")
         return _Conf(text, f"{done.text}\n{done.error_text}")
     finally:
-        for name in (*names.values(), f"{left.name}.old"):
-            (obj / name).unlink(missing_ok=True)
+        _remove(ours)
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    """Whatever they are: the tree's make can write in the object tree too."""
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _for_conf(text: str, asked: Collection[str]) -> str:
@@ -221,8 +232,11 @@ def _version(text: str) -> str:
 
 def _write_if_changed(path: Path, text: str) -> None:
     """make rebuilds what depends on the configuration when the file is newer."""
-    if path.is_file() and not path.is_symlink() and path.read_bytes() == text.encode():
-        return
+    if path.is_file() and not path.is_symlink():
+        if path.read_bytes() == text.encode():
+            return
+    else:
+        _remove([path])
     write_atomically(path, text)
 
 

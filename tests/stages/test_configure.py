@@ -290,6 +290,22 @@ def test_a_link_in_the_place_of_the_result_is_not_followed(src: Path, obj: Path)
     assert left(obj) == []
 
 
+@pytest.mark.parametrize("name", [".config", ".kverdict-config", ".kverdict-config.old"])
+def test_whatever_the_tree_left_in_the_object_tree_is_replaced(
+    name: str, src: Path, obj: Path
+) -> None:
+    victim = obj.parent / "victim"
+    victim.write_text("CONFIG_KVM=y\n")
+    (obj / name).symlink_to(victim)
+    run(src, obj, "CONFIG_EXPERT=y\n")
+    assert victim.read_text() == "CONFIG_KVM=y\n"
+    (obj / name).unlink(missing_ok=True)
+    (obj / name / "deep").mkdir(parents=True)
+    assert proof_of(run(src, obj, "CONFIG_EXPERT=y\n"), "EXPERT").got == "y"
+    assert left(obj) == [".config"]
+    assert (obj / ".config").is_file()
+
+
 def test_absent_is_n_when_configurations_are_compared() -> None:
     ours = '# CONFIG_A is not set\nCONFIG_B=y\nCONFIG_C="x"\nCONFIG_D=1\n'
     makes = 'CONFIG_B=m\nCONFIG_C="x"\nCONFIG_E=y\n'
