@@ -95,14 +95,18 @@ def open_package(
     """The newest linux-source package that ``asked`` ("7.2", "7.2.12", "latest") means.
 
     ``sources`` are the archives to ask, those of this system when not given.  A version that was
-    imported before is not downloaded again; when the archive does not answer, the newest earlier
-    import is taken, and the note says so.  Raises UserError when the system is no Debian
+    imported before is not downloaded again, and when ``asked`` is a full version the archive is
+    not even asked; when it does not answer, the newest earlier import is taken, and the note says
+    so.  Raises UserError when the system is no Debian
     (TOOL_MISSING) or there is no such package (BAD_TREE).
     """
     if not (asked == LATEST or _WORD.fullmatch(asked)):
         raise _no_such(asked, "debian:7.2, debian:7.2.12 and debian:latest are understood")
     home = cache.absolute() / "debian"
     known = {item.candidate: item for item in _imports(home, cache)}
+    for candidate, item in known.items():
+        if candidate.version == asked:  # a full version means one package for ever
+            return _opened(item, cache, "")
     with progress.task("asking Debian's archive"):
         apt = _Apt(home, sources)
         complaint = apt.update()

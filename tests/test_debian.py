@@ -58,6 +58,9 @@ def test_a_package_is_downloaded_once(archive: Archive, tmp_path: Path) -> None:
     assert len(debs(archive)) == 1
     older = opened("7.2.9-1", archive, tmp_path / "cache")
     assert older.commit != first.commit
+    asked = len(archive.requests)
+    assert opened("7.2.9-1", archive, tmp_path / "cache") == older
+    assert len(archive.requests) == asked
     left = {path.name for path in (tmp_path / "cache/debian").iterdir()}
     assert left == {"cache", "imports", "lists", "parts"}
 
