@@ -146,9 +146,9 @@ class Planner:
 
     def _relation(self, operator: int, left: Any, right: Any, path: tuple[str, ...]) -> Plan | None:
         """A=y, A!=n, A="text": one side a symbol, the other a constant."""
-        if left.is_constant and not right.is_constant:
+        if not left.nodes:
             left, right = right, left
-        if left.is_constant or not right.is_constant:
+        if not left.nodes or right.nodes:  # to Kconfig, a bare 5 is a symbol that nobody defines
             return None
         logical = left.orig_type in (BOOL, TRISTATE)
         if operator is EQUAL and logical and right.name in TRI:

@@ -211,3 +211,84 @@ config DEBUG
     added, _, reached = solved(tree, DEBUG="y")
     assert added == {"FULL": "y"}
     assert reached == {"DEBUG"}
+
+
+CONDITIONS = """
+config MODULES
+	bool "modules"
+	modules
+
+config A
+	tristate "a"
+
+config B
+	bool "b"
+
+config LEVEL
+	int "level"
+
+config FLAVOUR
+	string "flavour"
+
+config QUIET
+	def_bool !LOUD && LEVEL = 0
+
+config LOUD
+	bool "loud"
+
+config LEADER
+	bool "leader"
+	select LED
+
+config LED
+	bool "led" if B
+
+choice
+	prompt "one of"
+	default FIRST
+
+config FIRST
+	bool "first"
+
+config SECOND
+	bool "second"
+
+endchoice
+
+config GOAL
+	bool "goal"
+	depends on {condition}
+"""
+
+
+@pytest.mark.parametrize(
+    ("condition", "added"),
+    [
+        ("A = y", {"A": "y"}),
+        ("y = A", {"A": "y"}),
+        ("A != n", {"A": "y"}),  # as m, once there are modules
+        ("LEVEL = 5", {"LEVEL": "5"}),
+        ('FLAVOUR = "vanilla"', {"FLAVOUR": "vanilla"}),
+        ("A = y && B", {"A": "y", "B": "y"}),
+        ("A && A = y", {"A": "y"}),
+        ("!QUIET", {"LOUD": "y"}),
+        ("QUIET = n", {"LOUD": "y"}),
+        ("!(QUIET || FIRST)", {"LOUD": "y", "SECOND": "y"}),
+        ("!(QUIET && B)", {}),
+        ("!FIRST", {"SECOND": "y"}),
+        ("LED", {"B": "y", "LED": "y"}),  # its own prompt before a select
+        ("A = n", {}),
+    ],
+)
+def test_conditions_that_can_be_met(condition: str, added: dict[str, str], kconfig: Load) -> None:
+    tree = kconfig(CONDITIONS.replace("{condition}", condition))
+    assert solved(tree, GOAL="y") == (added, {}, {"GOAL"})
+
+
+@pytest.mark.parametrize(
+    "condition", ["NOWHERE", "B && !B", "A = y && A = n", "LEVEL > 3", "LEVEL = 1 && LEVEL = 2"]
+)
+def test_conditions_that_cannot(condition: str, kconfig: Load) -> None:
+    tree = kconfig(CONDITIONS.replace("{condition}", condition))
+    added, undecided, reached = solved(tree, GOAL="y")
+    assert (added, undecided, reached) == ({}, {}, set())
