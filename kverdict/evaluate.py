@@ -234,6 +234,10 @@ class Engine:
     def _boot(self, bzimage: Path, facts: uapi.Facts, folder: Path) -> Guest:
         choice = self.choice or choose_accelerator(self.recipe.accelerator, bzimage, self.progress)
         guest = self._session(bzimage, facts, folder, choice, boot.Mode.SUITE)
+        if guest.end is GuestEnd.LOST:
+            # No word on the console either: weak evidence, it may have been killed from outside.
+            self.progress.say("  the guest was lost without a word: once more")
+            guest = self._session(bzimage, facts, folder, choice, boot.Mode.SUITE)
         if guest.end is not GuestEnd.DONE or not self.recipe.bench_mib:
             return guest
         if WRITE_FLAG not in facts.flags:
@@ -243,6 +247,7 @@ class Engine:
         return guest.model_copy(
             update={
                 "bench": measured.bench,
+                "splats": (*guest.splats, *measured.splats),
                 "bench_note": measured.bench_note
                 or ("" if measured.end is GuestEnd.DONE else f"no benchmark: {measured.end.value}"),
             }
