@@ -186,6 +186,8 @@ def _make_failed(done: Finished) -> KverdictError:
     said = f"{done.error_text}\n{done.text}".strip()
     if done.stopped is not None:
         return InfraError(f"make config was ended: {done.stopped}", "start again", detail=said)
+    if said.startswith("bwrap: "):
+        return InfraError(f"the sandbox cannot be made: {shorten(said, 200)}", "run `make setup`")
     if os.strerror(errno.ENOSPC) in said:
         return InfraError(
             "the disk is full", "make room and start again", status=ExitStatus.DISK_FULL
