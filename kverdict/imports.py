@@ -9,7 +9,9 @@ compression that keeps it small: for 7.3's 95,955 files that is 356 MB in half a
 
 from __future__ import annotations
 
+import bz2
 import fcntl
+import gzip
 import hashlib
 import lzma
 import os
@@ -18,6 +20,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import IO, cast
 
 from kverdict.errors import ExitStatus, InfraError, UserError
 from kverdict.git import LONG, Repository, create_bare
@@ -140,18 +143,69 @@ def _stream(path: Path, ref: str, task: Task) -> Iterator[bytes]:
     yield f"commit {ref}\ncommitter kverdict <kverdict@localhost> 0 +0000\ndata 0\n".encode()
     size, unpacked = path.stat().st_size, 0
     try:
-        with path.open("rb") as raw, tarfile.open(fileobj=raw, mode="r|*", bufsize=CHUNK) as tar:
-            for member in tar:
-                unpacked += member.size
-                if member.size > LARGEST_FILE or unpacked > LARGEST_TREE:
-                    raise _bad(path, f"{member.name} is too large for a kernel's source")
-                yield from _entry(path, tar, member)
-                task.update(raw.tell(), size)
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
+        with path.open("rb") as raw, _decompressed(raw) as plain:
+            stream = _Tailed(plain)
+            with tarfile.open(fileobj=stream, mode="r|", bufsize=CHUNK) as tar:  # type: ignore[call-overload]
+                for member in tar:
+                    unpacked += member.size
+                    if member.size > LARGEST_FILE or unpacked > LARGEST_TREE:
+                        raise _bad(path, f"{member.name} is too large for a kernel's source")
+                    yield from _entry(path, tar, member)
+                    task.update(raw.tell(), size)
+            if not stream.ends_in_zeros():
+                raise _bad(path, "the archive is damaged (it ends too early)")
+    except _DAMAGED as error:
         raise _bad(path, f"the archive is damaged ({error})") from error
     except OSError as error:
         raise InfraError(f"{path} cannot be read: {error}") from error
     yield b"done\n"
+
+
+_DAMAGED = (
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    lzma.LZMAError,
+    zlib.error,
+    EOFError,
+    ValueError,
+)
+
+
+class _Tailed:
+    """A stream that knows its last bytes.
+
+    tarfile takes an archive that was cut off between two members for a whole one, and its own
+    decompression does not ask for the end of the stream (gzip, bz2 and lzma's file objects do).
+    """
+
+    END_OF_ARCHIVE = 1024  # two blocks of zeros
+
+    def __init__(self, inner: IO[bytes]) -> None:
+        self._inner, self._tail = inner, b""
+
+    def read(self, size: int) -> bytes:
+        data = self._inner.read(size)
+        self._tail = (self._tail + data)[-self.END_OF_ARCHIVE :]
+        return data
+
+    def ends_in_zeros(self) -> bool:
+        """Reads to the end."""
+        while self.read(CHUNK):
+            pass
+        return self._tail == bytes(self.END_OF_ARCHIVE)
+
+
+def _decompressed(raw: IO[bytes]) -> IO[bytes]:
+    """By the first bytes, whatever the name says."""
+    magic = raw.read(6)
+    raw.seek(0)
+    if magic.startswith(b"\x1f\x8b"):
+        return cast(IO[bytes], gzip.open(raw))
+    if magic.startswith(b"\xfd7zXZ\0"):
+        return cast(IO[bytes], lzma.open(raw))
+    if magic.startswith(b"BZh"):
+        return cast(IO[bytes], bz2.open(raw))
+    return raw
 
 
 def _entry(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[bytes]:

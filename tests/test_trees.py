@@ -305,12 +305,15 @@ def test_a_device_in_a_tarball(tmp_path: Path, cache: Path) -> None:
     assert "neither a file, a folder nor a link" in refusal(archive, cache)
 
 
-@pytest.mark.parametrize("suffix", ["tar", "tar.gz", "tar.xz"])
-def test_a_damaged_tarball_leaves_nothing(tmp_path: Path, cache: Path, suffix: str) -> None:
-    mode = {"tar": "w", "tar.gz": "w:gz", "tar.xz": "w:xz"}[suffix]
+@pytest.mark.parametrize("suffix", ["tar", "tar.gz", "tar.xz", "tar.bz2"])
+@pytest.mark.parametrize("kept", [0.1, 0.5])
+def test_a_cut_off_tarball_leaves_nothing(
+    tmp_path: Path, cache: Path, suffix: str, kept: float
+) -> None:
+    mode = {"tar": "w", "tar.gz": "w:gz", "tar.xz": "w:xz", "tar.bz2": "w:bz2"}[suffix]
     archive = tarball(tmp_path / f"linux.{suffix}", unpacked(tmp_path / "linux"), mode)
     whole = archive.read_bytes()
-    archive.write_bytes(whole[: len(whole) // 2])
+    archive.write_bytes(whole[: int(len(whole) * kept)])
     assert "is damaged" in refusal(archive, cache)
     repo = cache / "repos/imported.git"
     assert git(repo, "for-each-ref") == ""
@@ -318,6 +321,19 @@ def test_a_damaged_tarball_leaves_nothing(tmp_path: Path, cache: Path, suffix: s
     assert opened(archive, cache).version == "7.2.12"
     assert not list(repo.glob("objects/pack/tmp_*"))
     assert not list(repo.glob("fast_import_crash_*"))
+
+
+def test_a_tarball_cut_off_between_two_files(tmp_path: Path, cache: Path) -> None:
+    """Python's tarfile takes it for a whole one."""
+    archive = tmp_path / "linux.tar"
+    with tarfile.open(archive, "w") as tar:
+        for name, text in KERNEL.items():
+            add(tar, f"linux/{name}", text.encode())
+        end = tar.offset
+    archive.write_bytes(archive.read_bytes()[:end])
+    with tarfile.open(archive) as tar:
+        assert len(tar.getmembers()) == len(KERNEL)
+    assert "it ends too early" in refusal(archive, cache)
 
 
 def test_an_archive_of_something_else(tmp_path: Path, cache: Path) -> None:
