@@ -35,6 +35,11 @@ def main() -> int:
     return install_python(HOME / ("requirements-dev.lock" if with_tests else "requirements.lock"))
 
 
+def tell(line: str) -> None:
+    """At once, also into a pipe: the next step may take minutes."""
+    print(line, flush=True)
+
+
 def complain(message: str, status: int = TOOL_MISSING) -> int:
     print(f"setup: {message}", file=sys.stderr)
     return status
@@ -52,9 +57,9 @@ def install_packages(wanted: dict[str, str]) -> int:
     missing = {name: why for name, why in wanted.items() if not installed(name)}
     if not missing:
         return 0
-    print("setup: installing Debian packages that are missing:")
+    tell("setup: installing Debian packages that are missing:")
     for name, why in missing.items():
-        print(f"  {name:<22} {why}")
+        tell(f"  {name:<22} {why}")
     sudo = [] if os.geteuid() == 0 else ["sudo"]
     if sudo and shutil.which("sudo") is None:
         return complain(f"not root and no sudo: run apt-get install {' '.join(missing)} as root")
@@ -95,10 +100,10 @@ def check_programs(wanted: dict[str, str]) -> int:
     absent = [name for name in wanted if name in PROGRAMS and not shutil.which(PROGRAMS[name])]
     if not absent:
         return 0
-    print("setup: this system has no apt; install what corresponds to these Debian packages:")
+    tell("setup: this system has no apt; install what corresponds to these Debian packages:")
     for name, why in wanted.items():
         state = "MISSING" if name in absent else "present" if name in PROGRAMS else "check"
-        print(f"  {state:<8} {name:<22} {why}")
+        tell(f"  {state:<8} {name:<22} {why}")
     return TOOL_MISSING
 
 
@@ -109,7 +114,7 @@ def install_python(lock: Path) -> int:
     test_lock = hashlib.sha256((HOME / "requirements-dev.lock").read_bytes()).hexdigest()
     if stamp.exists() and stamp.read_text() in (wanted, test_lock):
         return 0
-    print(f"setup: installing Python packages from {lock.name} into .venv")
+    tell(f"setup: installing Python packages from {lock.name} into .venv")
     pip = [str(VENV / "bin/python"), "-m", "pip", "--disable-pip-version-check"]
     for command in (
         [sys.executable, "-m", "venv", "--clear", str(VENV)],
