@@ -104,7 +104,7 @@ def empty_allocates_nothing(facts: Facts) -> None:
     "memory that pwrite() of nothing went over reads as zeroes",
     "guest_memfd memory is cleared before its first use; " + ZERO_COUNT,
     POPULATE,
-    limit=60,
+    limit=40,
 )
 def empty_exposes_nothing(facts: Facts) -> None:
     pages = 2048
