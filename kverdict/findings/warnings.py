@@ -8,6 +8,7 @@ Formats: gcc "file:line:column: severity: text [-Wflag]" (GNU coding standards, 
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -112,5 +113,8 @@ def first_error(lines: Iterable[str]) -> Diagnostic | None:
 
 
 def _inside(file: str | None) -> str | None:
-    """Paths as people name them: relative to the tree, which is /src inside the sandbox."""
-    return file.removeprefix("/src/") if file else None
+    """Paths as people name them: from the tree's top, which is /src inside the sandbox.
+
+    arch/x86/kvm builds virt/kvm/ as ../../../virt/kvm/.
+    """
+    return posixpath.normpath(file.removeprefix("/src/")) if file else None

@@ -71,9 +71,7 @@ def test_the_summary_fits_a_screen(port: Ended) -> None:
     assert max(map(len, lines)) <= 80
 
 
-def test_the_same_again_builds_and_boots_nothing(
-    port: Ended, shared_pipeline: Pipeline
-) -> None:
+def test_the_same_again_builds_and_boots_nothing(port: Ended, shared_pipeline: Pipeline) -> None:
     again = shared_pipeline.verify(str(PATCHES / "gmem-write-v7-port.mbx"))
     assert again.status == port.status
     assert again.folder != port.folder

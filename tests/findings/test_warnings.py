@@ -20,11 +20,12 @@ def made(
     ("line", "expected"),
     [
         (
-            "../virt/kvm/guest_memfd.c:12:9: error: implicit declaration of function 'foo' "
+            "arch/x86/kvm/../../../virt/kvm/guest_memfd.c:12:9: error: "
+            "implicit declaration of function 'foo' "
             "[-Werror=implicit-function-declaration]",
             made(
                 "error",
-                "../virt/kvm/guest_memfd.c",
+                "virt/kvm/guest_memfd.c",
                 12,
                 "implicit declaration of function 'foo'",
                 "-Werror=implicit-function-declaration",
