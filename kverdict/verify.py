@@ -163,7 +163,12 @@ def _series_of_range(
     first, last = (tree.resolve(rev or "HEAD") for rev in asked.split("..", 1))
     with Repository(tree.repo) as repository:
         mails = repository.run(
-            "format-patch", "--stdout", "--no-signature", "--end-of-options", f"{first}..{last}"
+            "format-patch",
+            "--stdout",
+            "--pretty=mboxrd",
+            "--no-signature",
+            "--end-of-options",
+            f"{first}..{last}",
         ).stdout
     if not mails:
         raise UserError(f"{asked} has no commit", "name the older commit first: BASE..TIP")

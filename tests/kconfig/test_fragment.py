@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from kverdict.errors import UserError
 from kverdict.kconfig.fragment import Goal, as_config, parse, read
+from kverdict.settings import HOME
 
 NAMES = st.from_regex(r"[A-Z0-9_]{1,12}", fullmatch=True)
 # What a line of a text file can hold; conf reads lines, and so do we.
@@ -127,3 +128,10 @@ def test_a_file_that_cannot_be_read(content: bytes | None, tmp_path: Path) -> No
         path.write_bytes(content)
     with pytest.raises(UserError, match=r"odd\.config cannot be read"):
         read([path])
+
+
+@pytest.mark.parametrize("path", sorted((HOME / "kconfigs").glob("*.config")), ids=lambda p: p.stem)
+def test_every_group_of_our_fragments_has_its_reason(path: Path) -> None:
+    assert read([path])
+    for group in path.read_text().strip().split("\n\n"):
+        assert group.startswith("# ") and not group.startswith("# CONFIG_"), group
