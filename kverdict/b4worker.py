@@ -47,6 +47,11 @@ YEARS = range(1990, 2100)
 
 _ESCAPED_IN_MBOXRD = re.compile(rb"^(?=>*From )", re.MULTILINE)
 _MESSAGE_ID = re.compile(r"<[^<>\s]+>")
+_DIFFSTAT = re.compile(
+    r"^ (?P<files>\d+) files? changed(?:, (?P<added>\d+) insertions?\(\+\))?"
+    r"(?:, (?P<removed>\d+) deletions?\(-\))?$",
+    re.MULTILINE,
+)
 _BASE_COMMIT = re.compile(r"^base-commit: ([0-9a-f]{64}|[0-9a-f]{40})\s*$", re.MULTILINE)
 _PREREQUISITE = re.compile(r"^prerequisite-patch-id: ([0-9a-f]{40})\s*$", re.MULTILINE)
 _CHANGE_ID = re.compile(r"^change-id: (\S+)\s*$", re.MULTILINE)
@@ -355,6 +360,27 @@ def check_diff(body: bytes, patch: Any) -> None:
     if done.returncode:
         words = done.stderr.decode(errors="replace").strip().removeprefix("error: ")
         raise Ended("damaged", words, numbers=[patch.counter], expected=patch.expected)
+    if missing := what_is_cut_off(body.decode(errors="replace"), done.stdout.decode()):
+        raise Ended("damaged", missing, numbers=[patch.counter], expected=patch.expected)
+
+
+def what_is_cut_off(body: str, numstat: str) -> str:
+    """Says what is missing when the diff has less than its own diffstat tells, else "".
+
+    A mail that was cut between two hunks or files is a well-formed diff of less.
+    """
+    told = _DIFFSTAT.search(body.split("\ndiff --git ", 1)[0])
+    if told is None:
+        return ""
+    rows = [line.split("\t") for line in numstat.splitlines()]
+    there = (len(rows), *(sum(int(row[at]) for row in rows if row[at] != "-") for at in (0, 1)))
+    said = tuple(int(told[name] or 0) for name in ("files", "added", "removed"))
+    if all(have >= count for have, count in zip(there, said, strict=True)):
+        return ""
+    return (
+        f"its diffstat tells of {said[0]} files, {said[1]}+ and {said[2]}- lines; "
+        f"there are {there[0]}, {there[1]}+ and {there[2]}-"
+    )
 
 
 def trailing_lines(text: str) -> Answer:

@@ -210,3 +210,24 @@ def test_mails_without_a_usable_id_get_one_from_their_content(
     assert len(set(ids)) == 2
     assert all(one.endswith("@kverdict.invalid>") for one in ids)
     assert ids == [str(one["Message-ID"]) for one in b4worker.mails_from_file(path)]
+
+
+@pytest.mark.parametrize(
+    ("told", "numstat", "missing"),
+    [
+        ("", "1\t0\ta.c\n", False),
+        (" 1 file changed, 2 insertions(+)", "2\t0\ta.c\n", False),
+        (" 2 files changed, 3 insertions(+), 1 deletion(-)", "2\t1\ta.c\n1\t0\tb.c\n", False),
+        # Edited by hand after the diffstat was made, as git am takes it.
+        (" 1 file changed, 2 insertions(+)", "3\t1\ta.c\n", False),
+        (" 2 files changed, 3 insertions(+)", "3\t0\ta.c\n", True),
+        (" 1 file changed, 3 insertions(+)", "2\t0\ta.c\n", True),
+        (" 1 file changed, 3 deletions(-)", "0\t2\ta.c\n", True),
+        (" 1 file changed, 0 insertions(+), 0 deletions(-)", "-\t-\ta.bin\n", False),
+    ],
+)
+def test_a_diff_with_less_than_its_diffstat_was_cut_off(
+    told: str, numstat: str, missing: bool
+) -> None:
+    body = f"message\n---\n a.c | 2 ++\n{told}\n\ndiff --git a/a.c b/a.c\n"
+    assert bool(b4worker.what_is_cut_off(body, numstat)) is missing
