@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kverdict import uapi
 from kverdict.accelerator import Choice, choose_accelerator
+from kverdict.errors import InfraError, UserError
 from kverdict.findings.suite import facts_document
 from kverdict.models import (
     Build,
@@ -31,19 +31,35 @@ from kverdict.models import (
 from kverdict.proc import run
 from kverdict.progress import Progress
 from kverdict.runs import MANIFEST, Slot, Store, digest_of, file_digest, slot, write_atomically
+from kverdict.sandbox import read_left
 from kverdict.stages import boot, configure
 from kverdict.stages import build as building
 from kverdict.trees import Tree
 from kverdict.worktrees import checkout
 
-# Raised when the meaning of a stored result changes although its inputs do not.
-CONFIG_AND_BUILD = 1
-BOOT_AND_TEST = 1
+# Our own code that a stored result depends on: what a changed program would say is not known.
+CONFIG_AND_BUILD = (
+    "kconfig/*.py",
+    "stages/kmake.py",
+    "stages/configure.py",
+    "stages/build.py",
+    "findings/warnings.py",
+    "sandbox.py",
+)
+BOOT_AND_TEST = (
+    "stages/boot.py",
+    "findings/console.py",
+    "findings/suite.py",
+    "accelerator.py",
+    "virtme.py",
+    "sandbox.py",
+)
 
 ARCH = "x86_64"
 KVM_HEADER = "include/uapi/linux/kvm.h"
 WRITE_FLAG = "GUEST_MEMFD_FLAG_WRITE"
-SUITE_FOLDER = Path(__file__).resolve().parent / "guest"
+PACKAGE = Path(__file__).resolve().parent
+SUITE_FOLDER = PACKAGE / "guest"
 PRODUCTS = (building.BZIMAGE.name, building.VMLINUX.name)
 GUEST_FILES = (
     "guest.json",
@@ -52,37 +68,41 @@ GUEST_FILES = (
     "bench-console.log",
     "bench-results.jsonl",
 )
-KEPT_RESULTS = 16 << 20  # bytes
 # A guest that was lost or fell silent may have been ours to lose: such a result is not kept.
 CONCLUSIVE = (GuestEnd.DONE, GuestEnd.PANIC)
 
 
 def recipe_of(fragments: Sequence[Path], accelerator: str, bench_mib: int) -> Recipe:
+    """Raises ToolMissing for a compiler or QEMU that is not there, before any work is done."""
     return Recipe(
         arch=ARCH,
-        fragments=tuple((path.name, file_digest(path)) for path in fragments),
+        fragments=_digests(fragments),
         toolchain=_versions(("gcc", "--version"), ("ld", "--version")),
-        suite=_suite_digest(),
+        suite=_code("guest/**/*.py"),
+        host=(
+            _versions(("qemu-system-x86_64", "--version")),
+            f"kvm={os.access('/dev/kvm', os.R_OK | os.W_OK)}",
+        ),
+        code=(_code(*CONFIG_AND_BUILD), _code(*BOOT_AND_TEST)),
         accelerator=accelerator,
         bench_mib=bench_mib,
     )
 
 
-def _suite_digest() -> str:
-    files = sorted(SUITE_FOLDER.rglob("*.py"))
-    return digest_of([(str(path.relative_to(SUITE_FOLDER)), file_digest(path)) for path in files])
+def _digests(fragments: Sequence[Path]) -> tuple[tuple[str, str], ...]:
+    return tuple((path.name, file_digest(path)) for path in fragments)
+
+
+def _code(*patterns: str) -> str:
+    """Digest of files of this package."""
+    files = sorted({path for pattern in patterns for path in PACKAGE.glob(pattern)})
+    return digest_of([(str(path.relative_to(PACKAGE)), file_digest(path)) for path in files])
 
 
 def _versions(*commands: Sequence[str]) -> str:
     """The first line that each tool says of itself, in one string."""
     said = (run(list(command), check=True).text for command in commands)
     return "; ".join(text.splitlines()[0] for text in said)
-
-
-def guest_tools() -> tuple[str, ...]:
-    """What besides the kernel decides how a guest runs on this host."""
-    qemu = _versions(("qemu-system-x86_64", "--version"))
-    return (qemu, f"kvm={os.access('/dev/kvm', os.R_OK | os.W_OK)}")
 
 
 @dataclass(frozen=True)
@@ -168,7 +188,7 @@ class Engine:
 
     def _build_key(self, commit: str) -> str:
         return digest_of(
-            CONFIG_AND_BUILD,
+            self.recipe.code[0],
             self.tree.tree_id(commit),
             self.recipe.arch,
             self.recipe.fragments,
@@ -180,6 +200,8 @@ class Engine:
         return self.store.find("builds", self._build_key(commit))
 
     def _build(self, commit: str, mine: Slot, folder: Path, key: str) -> Path:
+        if _digests(self.fragments) != self.recipe.fragments:
+            raise UserError("a Kconfig fragment was changed during the run", "start again")
         checkout(self.tree.repo, commit, mine.src, progress=self.progress)
         config = configure.configure(mine.src, mine.obj, self.fragments, progress=self.progress)
         write_atomically(folder / "config.json", config.to_json())
@@ -205,14 +227,14 @@ class Engine:
     def _guest(self, built: Built, commit: str, folder: Path) -> Guest:
         facts = self._facts(commit)
         key = digest_of(
-            BOOT_AND_TEST,
+            self.recipe.code[1],
+            self.recipe.host,
             built.build.bzimage_digest,
             self.recipe.suite,
             self.choice.accelerator.value if self.choice else self.recipe.accelerator,
             self.recipe.bench_mib,
             self.limits.model_dump(mode="json"),
             facts.model_dump(mode="json"),
-            guest_tools(),
         )
         stored = self.store.find("guests", key)
         if stored is not None:
@@ -278,18 +300,14 @@ class Engine:
                     mode=mode,
                 )
             finally:
-                _keep_results(Path(results), folder / f"{prefix}results.jsonl")
+                kept = folder / f"{prefix}results.jsonl"
+                _keep_results(Path(results), kept, self.limits.results_bytes)
 
 
-def _keep_results(results: Path, kept: Path) -> None:
-    """Copies what the guest reported; it wrote it as root and may have made it anything."""
-    try:
-        source = os.open(results / boot.RESULTS_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return
-    with os.fdopen(source, "rb") as stream:
-        if stat.S_ISREG(os.fstat(source).st_mode):
-            write_atomically(kept, stream.read(KEPT_RESULTS))
+def _keep_results(results: Path, kept: Path, limit: int) -> None:
+    """Copies what the guest reported; that it is missing or no file was told by boot()."""
+    with suppress(InfraError):
+        write_atomically(kept, read_left(results / boot.RESULTS_FILE, limit))
 
 
 def _copy(stored: Path, folder: Path) -> None:

@@ -317,6 +317,8 @@ class Recipe(Frozen):
     fragments: tuple[tuple[str, str], ...]  # (file name, digest)
     toolchain: str
     suite: str  # digest of the guest suite
+    host: tuple[str, ...]  # what besides the kernel decides how a guest runs: QEMU, /dev/kvm
+    code: tuple[str, str]  # digests of our own code: configure and build, boot and test
     accelerator: str  # "auto", "kvm" or "tcg"
     bench_mib: int
 
