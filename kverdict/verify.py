@@ -119,7 +119,7 @@ def _nothing_left_behind(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise _told(error) from error
     finally:
-        if not (folder / "evaluations").is_dir():
+        if not any(path.is_file() for path in (folder / "evaluations").rglob("*")):
             shutil.rmtree(folder, ignore_errors=True)
 
 
