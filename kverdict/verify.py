@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import errno
 import shlex
 import shutil
 from collections.abc import Iterator, Sequence
@@ -29,6 +28,7 @@ from kverdict.trees import Tree, open_tree
 from kverdict.verdict import Report, judge
 
 TEMPLATES = HOME / "templates"
+NEARLY_FULL = 32 << 20  # bytes
 
 
 class Request(Frozen):
@@ -88,7 +88,7 @@ def verify(request: Request, settings: Settings, progress: Progress) -> Run:
     slug = Path(request.series[0]).name
     with (
         open_run(settings.runs_folder, slug, asked, __version__) as folder,
-        _nothing_left_behind(folder),
+        _nothing_left_behind(folder, settings.cache_folder),
     ):
         tree = open_tree(request.tree, cache=settings.cache_folder, progress=progress)
         progress.say(f"tree: Linux {tree.version}" + (f" ({tree.note})" if tree.note else ""))
@@ -109,14 +109,22 @@ def verify(request: Request, settings: Settings, progress: Progress) -> Run:
 
 
 @contextmanager
-def _nothing_left_behind(folder: Path) -> Iterator[None]:
-    """A run goes on later only when it has begun to evaluate and was stopped by our trouble."""
+def _nothing_left_behind(folder: Path, cache: Path) -> Iterator[None]:
+    """A run goes on later only when it has begun to evaluate and was stopped by our trouble.
+
+    Tools tell of a full disk in many words, or not at all; whatever failed on one failed for it.
+    """
     try:
         yield
     except (UserError, PatchError):
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    except OSError as error:
+    except (InfraError, OSError) as error:
+        free = min(shutil.disk_usage(place).free for place in (folder, cache) if place.exists())
+        if free < NEARLY_FULL:
+            raise disk_full("a run", DISK_NEEDED, free) from error
+        if isinstance(error, InfraError):
+            raise
         raise _told(error) from error
     finally:
         if not any(path.is_file() for path in (folder / "evaluations").rglob("*")):
@@ -124,9 +132,6 @@ def _nothing_left_behind(folder: Path) -> Iterator[None]:
 
 
 def _told(error: OSError) -> InfraError:
-    """A failing disk in our words; git, make and QEMU report theirs by themselves."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return disk_full("a run", DISK_NEEDED, 0)
     return InfraError(
         f"{error.filename or 'a file'}: {error.strerror or error}",
         "mend that and start again: the run goes on where it was",

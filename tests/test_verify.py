@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -213,6 +216,20 @@ def test_an_interrupted_run_goes_on(world: World, good: Path, stop: type[BaseExc
     assert world.verify(good) == 0
     assert world.runs() == [folder]
     assert "built before" in world.err
+
+
+def test_a_full_disk_is_told_with_the_room_needed(
+    world: World, good: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = shutil.disk_usage(world.home)._replace(free=1 << 20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: full)
+
+    def fail(guest: Guest, facts: Mapping[str, Any]) -> Guest:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    world.fake.change = fail
+    assert world.verify(good) == ExitStatus.DISK_FULL
+    assert "the disk is full during a run (1 MiB free): free 4096 MiB" in world.err
 
 
 def test_rendering_again_gives_the_same_bytes(world: World, good: Path) -> None:

@@ -127,7 +127,7 @@ def test_a_full_disk_is_our_trouble_with_the_room_needed(src: Path, obj: Path) -
     report = "x.c:1:1: fatal error: error writing to /tmp/a.s: No space left on device"
     makefile = src / "Makefile"
     makefile.write_text(makefile.read_text().replace("@cp $< $@", f"@echo '{report}'; false"))
-    with pytest.raises(InfraError, match="free 1024 MiB and start again") as caught:
+    with pytest.raises(InfraError, match="free 4096 MiB and start again") as caught:
         make(src, obj)
     assert caught.value.status is ExitStatus.DISK_FULL
 
