@@ -7,7 +7,20 @@ would be green on a machine where nothing was tried.
 
 from __future__ import annotations
 
+import os
+
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How fast an example runs says more about the machine than about the code; in CI the same
+# examples each time, elsewhere new ones.
+settings.register_profile(
+    "kverdict",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("kverdict")
 
 ABOUT_THE_MACHINE = "this kernel "
 
