@@ -130,7 +130,7 @@ def test_a_guest_that_falls_silent(boots: Boots) -> None:
     )
     assert guest.end is GuestEnd.SILENCE
     assert guest.cases[0].outcome is Outcome.CRASH
-    assert guest.console_tail[-1].endswith("that was all")
+    assert any(line.endswith("that was all") for line in guest.console_tail[-3:])
 
 
 def test_a_case_that_never_ends_but_keeps_printing(boots: Boots) -> None:
@@ -141,7 +141,7 @@ def test_a_case_that_never_ends_but_keeps_printing(boots: Boots) -> None:
         limits=Limits(silence=10, case=3),
     )
     assert guest.end is GuestEnd.SILENCE
-    assert guest.console_tail[-1].endswith("still here")
+    assert any(line.endswith("still here") for line in guest.console_tail[-3:])
 
 
 @pytest.mark.parametrize(
@@ -189,10 +189,11 @@ def test_what_is_not_a_kernel_is_our_trouble(tmp_path: Path) -> None:
 
 
 def test_a_kernel_that_never_says_a_word(boots: Boots, tmp_path: Path) -> None:
-    """Its compressed part is damaged: the decompressor halts."""
+    """Its first instruction in protected mode jumps to itself."""
     image = bytearray(boots.bzimage.read_bytes())
-    middle = len(image) // 2
-    image[middle : middle + 4096] = bytes(4096)
+    setup_sectors = image[0x1F1]  # Documentation/arch/x86/boot.rst, setup_sects
+    entry = (setup_sectors + 1) * 512
+    image[entry : entry + 2] = b"\xeb\xfe"
     (tmp_path / "damaged").write_bytes(image)
     guest = Boots(tmp_path / "damaged", tmp_path)(SUITE_FOLDER, limits=Limits(boot=3))
     assert guest.end is GuestEnd.BOOT_TIMEOUT
