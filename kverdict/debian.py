@@ -194,6 +194,9 @@ class _Apt:
                 f"Dir::Etc::sourceparts={home / 'parts'}",
                 f"Dir::State::Lists={home / 'lists'}",
                 f"Dir::Cache={home / 'cache'}",
+                # Images of Debian turn these off; without them each call reads all lists again.
+                "Dir::Cache::pkgcache=pkgcache.bin",
+                "Dir::Cache::srcpkgcache=srcpkgcache.bin",
                 *_NETWORK,
             )
             for word in ("-o", option)
