@@ -34,6 +34,7 @@ from kverdict.runs import MANIFEST, Slot, Store, digest_of, file_digest, slot, w
 from kverdict.sandbox import read_left
 from kverdict.stages import boot, configure
 from kverdict.stages import build as building
+from kverdict.stages.kmake import ARCH, has_ccache
 from kverdict.trees import Tree
 from kverdict.worktrees import checkout
 
@@ -55,7 +56,6 @@ BOOT_AND_TEST = (
     "sandbox.py",
 )
 
-ARCH = "x86_64"
 KVM_HEADER = "include/uapi/linux/kvm.h"
 WRITE_FLAG = "GUEST_MEMFD_FLAG_WRITE"
 PACKAGE = Path(__file__).resolve().parent
@@ -212,7 +212,7 @@ class Engine:
             mine.src,
             mine.obj,
             log=folder / "build.log",
-            ccache=ccache if shutil.which("ccache") else None,
+            ccache=ccache if has_ccache() else None,
             jobs=self.jobs,
             progress=self.progress,
         )
