@@ -11,9 +11,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import Enum
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+# Marks a field that two runs of the same thing may fill differently, because a clock, a counter or
+# a guest's memory was read for it.  kverdict.stable compares everything else; the schema says it.
+MEASURED = Field(json_schema_extra={"measured": True})
 
 
 class Frozen(BaseModel):
@@ -198,8 +202,8 @@ class Diagnostic(Frozen):
 
 class Build(Frozen):
     ok: bool
-    seconds: float
-    clean: bool  # built from an empty object folder
+    seconds: Annotated[float, MEASURED]
+    clean: Annotated[bool, MEASURED]  # built from an empty object folder
     confirmed_clean: bool  # a failure that a clean build repeated
     build_id: str | None  # GNU build-id of vmlinux, hex
     bzimage_digest: str | None
@@ -246,8 +250,8 @@ class CaseResult(Frozen):
     title: str
     source: str  # man page, commit message, upstream selftest
     outcome: Outcome
-    message: str
-    seconds: float
+    message: Annotated[str, MEASURED]  # it may quote what was in memory, or count what was lost
+    seconds: Annotated[float, MEASURED]
 
 
 class BenchRow(Frozen):
@@ -256,10 +260,10 @@ class BenchRow(Frozen):
     name: str  # "write" or "memcpy"
     unit: str  # "ns" or "guest instructions"
     mib: int
-    rounds: tuple[int, ...]
-    median: int
-    minimum: int
-    maximum: int
+    rounds: Annotated[tuple[int, ...], MEASURED]
+    median: Annotated[int, MEASURED]
+    minimum: Annotated[int, MEASURED]
+    maximum: Annotated[int, MEASURED]
 
 
 class SplatKind(Enum):
@@ -281,8 +285,8 @@ class Splat(Frozen):
     kind: SplatKind
     title: str  # one line, without time stamp
     function: str | None
-    line: int  # of the console log, from 1
-    excerpt: str  # at most 40 lines
+    line: Annotated[int, MEASURED]  # of the console log, from 1
+    excerpt: Annotated[str, MEASURED]  # at most 40 lines
     during: str | None = None  # id of the case that was running
 
 
@@ -292,8 +296,8 @@ class Guest(Frozen):
     accelerator: Accelerator
     accelerator_why: str
     end: GuestEnd
-    seconds: float
-    boot_seconds: float | None  # to the suite's first line
+    seconds: Annotated[float, MEASURED]
+    boot_seconds: Annotated[float | None, MEASURED]  # to the suite's first line
     release: str | None  # uname -r in the guest
     build_id: str | None  # of the running kernel, from /sys/kernel/notes
     config_digest: str | None  # of /proc/config.gz, unpacked
@@ -302,7 +306,7 @@ class Guest(Frozen):
     bench: tuple[BenchRow, ...]
     splats: tuple[Splat, ...]
     console_scanned: bool
-    console_tail: tuple[str, ...]
+    console_tail: Annotated[tuple[str, ...], MEASURED]
     bench_note: str = ""
     problems: tuple[str, ...] = ()  # what of the guest's results was not believed
 

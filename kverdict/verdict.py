@@ -13,9 +13,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
+from typing import Annotated
 
 from kverdict.errors import ExitStatus
 from kverdict.models import (
+    MEASURED,
     Applied,
     BaseChoice,
     Build,
@@ -69,7 +71,7 @@ class Runs(Frozen):
     """How often a case ended how on one kernel, and what it said when it did not pass."""
 
     outcomes: tuple[Outcome, ...]  # one a run, in order; empty when the case was never planned
-    message: str = ""
+    message: Annotated[str, MEASURED] = ""
 
     @property
     def flaky(self) -> bool:
@@ -124,7 +126,7 @@ class Finding(Frozen):
     kind: FindingKind
     verdict: CaseVerdict
     title: str
-    detail: str
+    detail: Annotated[str, MEASURED]
     case: str | None = None
 
 

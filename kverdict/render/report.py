@@ -16,6 +16,7 @@ from markupsafe import Markup
 from kverdict import __version__
 from kverdict.render import formats, view
 from kverdict.runs import write_atomically
+from kverdict.stable import digest
 from kverdict.text import clip, fold, one_line, printable, shorten
 from kverdict.verdict import CaseVerdict, Overall, Proof, Report
 
@@ -67,6 +68,7 @@ def _content(report: Report, commands: tuple[str, ...]) -> dict[str, Any]:
         "report": report,
         "verdict": report.verdict,
         "commands": commands,
+        "digest": digest(report),
         "version": __version__,
         "facts": view.facts(report),
         "shares": view.shares(report.verdict.counts),

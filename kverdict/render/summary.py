@@ -10,6 +10,7 @@ import click
 from kverdict.render.formats import bare_amount, bench_ratio, counted
 from kverdict.render.report import HTML
 from kverdict.render.view import Bunch, bunches, evidence_line, facts, shares
+from kverdict.stable import digest
 from kverdict.text import printable, shorten
 from kverdict.verdict import CaseVerdict, FindingKind, Overall, Report
 
@@ -76,7 +77,11 @@ def _fact_lines(report: Report, colour: bool) -> tuple[str, ...]:
     lines.extend(_count_lines(report, colour))
     if bench := _bench(report):
         lines.append(_named("Benchmark", bench))
-    return (*lines, _named("Evidence", evidence_line(report)))
+    return (
+        *lines,
+        _named("Evidence", evidence_line(report)),
+        _named("Digest", digest(report)),
+    )
 
 
 def _count_lines(report: Report, colour: bool) -> tuple[str, ...]:
