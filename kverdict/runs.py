@@ -16,17 +16,21 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from kverdict.errors import InfraError
 from kverdict.models import Frozen
+from kverdict.proc import run
 from kverdict.progress import Progress
 
 MANIFEST = "manifest.json"
 SLOTS_AT_MOST = 8
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_RANDOM = "[a-z0-9_]{8}"  # what tempfile puts behind a prefix
 
 
 def digest_of(*parts: object) -> str:
@@ -101,6 +105,102 @@ def _intact(folder: Path) -> bool:
 def file_digest(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def scratch(parent: Path, prefix: str) -> Iterator[Path]:
+    """A new empty folder in ``parent``, locked while it is in use and gone afterwards.
+
+    Those of killed processes go first.  Killed itself, it is found by the next one: the kernel
+    lets go of a dead process's lock, and nothing else has to be written down anywhere.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    sweep(parent, prefix)
+    folder, lock = _locked_folder(parent, prefix)
+    try:
+        yield folder
+    finally:
+        discard(folder)
+        os.close(lock)
+
+
+def sweep(parent: Path, *prefixes: str) -> tuple[Path, ...]:
+    """Removes the scratch folders that nobody uses any more, and says which they were."""
+    gone = []
+    for folder in _scratch_folders(parent, prefixes):
+        with _held_by_nobody(folder) as free:
+            if free:
+                discard(folder)
+                gone.append(folder)
+    return tuple(gone)
+
+
+def abandoned(parent: Path, *prefixes: str) -> tuple[Path, ...]:
+    """The scratch folders that ``sweep`` would remove."""
+    found = []
+    for folder in _scratch_folders(parent, prefixes):
+        with _held_by_nobody(folder) as free:
+            if free:
+                found.append(folder)
+    return tuple(found)
+
+
+def discard(folder: Path) -> None:
+    """Removes a folder, also what a guest made of it: folders without permission, or very deep."""
+    with suppress(RecursionError):
+        shutil.rmtree(folder, ignore_errors=True)
+    if folder.is_dir() and not folder.is_symlink():
+        run(["chmod", "-R", "u+rwX", "--", str(folder)])
+        run(["rm", "-rf", "--one-file-system", "--", str(folder)])
+
+
+def _locked_folder(parent: Path, prefix: str) -> tuple[Path, int]:
+    while True:
+        folder = Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
+        try:
+            lock = os.open(folder, _FOLDER)
+        except FileNotFoundError:
+            continue
+        with suppress(OSError):  # a file system without such locks: never swept, then
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if _is_at(folder, lock):
+            return folder, lock
+        os.close(lock)  # another process swept it before it was locked
+
+
+def _is_at(path: Path, handle: int) -> bool:
+    """Whether what was opened still has its name."""
+    try:
+        return os.path.samestat(os.lstat(path), os.fstat(handle))
+    except FileNotFoundError:
+        return False
+
+
+def _scratch_folders(parent: Path, prefixes: Sequence[str]) -> list[Path]:
+    """By the form of the name that mkdtemp gives, so that nobody else's folder is taken for one."""
+    names = re.compile(rf"(?:{'|'.join(map(re.escape, prefixes))}){_RANDOM}")
+    if not parent.is_dir():
+        return []
+    return sorted(path for path in parent.iterdir() if names.fullmatch(path.name))
+
+
+@contextmanager
+def _held_by_nobody(folder: Path) -> Iterator[bool]:
+    """Whether it is a folder of ours whose lock is free; the lock is ours until the block ends."""
+    try:
+        lock = os.open(folder, _FOLDER)
+    except OSError:
+        yield False
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        free = os.fstat(lock).st_uid == os.geteuid()
+    except OSError:
+        free = False
+    try:
+        yield free
+    finally:
+        os.close(lock)
 
 
 @dataclass(frozen=True)

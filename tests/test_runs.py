@@ -15,16 +15,25 @@ from kverdict.errors import InfraError
 from kverdict.progress import Silent
 from kverdict.runs import (
     Store,
+    abandoned,
     digest_of,
     finish_run,
     open_run,
     read_state,
+    scratch,
     slot,
     slugify,
+    sweep,
     write_atomically,
 )
 
 HOME = Path(__file__).resolve().parent.parent
+
+
+def python(script: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *arguments], cwd=HOME, stdout=subprocess.PIPE, text=True
+    )
 
 
 @pytest.fixture
@@ -164,6 +173,90 @@ def test_a_damaged_run_json_is_no_run(tmp_path: Path) -> None:
     assert read_state(folder) is None
     with open_run(tmp_path, "a", {}, "1") as other:
         assert other != folder
+
+
+def test_a_scratch_folder_is_gone_after_its_use(tmp_path: Path) -> None:
+    with scratch(tmp_path / "new", "results-") as folder:
+        (folder / "console.log").write_text("x")
+        assert folder.parent == tmp_path / "new"
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_a_scratch_folder_is_gone_after_an_error(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), scratch(tmp_path, "am-") as folder:
+        (folder / "x").write_text("x")
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+
+
+HOLD_SCRATCH = """
+import sys, time; from pathlib import Path; from kverdict.runs import scratch
+with scratch(Path(sys.argv[1]), "am-") as folder:
+    (folder / "half").write_text("written")
+    print(folder, flush=True); time.sleep(1000)
+"""
+
+
+def test_what_a_killed_process_left_is_swept_and_what_lives_is_not(tmp_path: Path) -> None:
+    with python(HOLD_SCRATCH, str(tmp_path)) as lives, python(HOLD_SCRATCH, str(tmp_path)) as dies:
+        assert lives.stdout is not None and dies.stdout is not None
+        used, left = (Path(p.stdout.readline().strip()) for p in (lives, dies) if p.stdout)
+        assert used.is_dir() and left.is_dir()
+        assert abandoned(tmp_path, "am-") == ()
+        dies.kill()
+        dies.wait()
+        assert abandoned(tmp_path, "am-", "results-") == (left,)
+        with scratch(tmp_path, "am-"):
+            assert not left.exists()
+        assert (used / "half").read_text() == "written"
+        lives.kill()
+        lives.wait()
+    assert sweep(tmp_path, "am-") == (used,)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_names_that_we_give_are_swept(tmp_path: Path) -> None:
+    for name in ("am-notes", "am-abcdefg", "am-abcdefghi", "xam-abcdefgh", "am-ABCDEFGH"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "am-afileabc").write_text("a file")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "am-alinkabc").symlink_to("elsewhere")
+    before = sorted(tmp_path.iterdir())
+    assert sweep(tmp_path, "am-") == ()
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_folders_without_permission_and_very_deep_ones_are_discarded(tmp_path: Path) -> None:
+    with scratch(tmp_path, "results-") as folder:
+        (folder / "closed" / "inner").mkdir(parents=True)
+        (folder / "closed").chmod(0)
+        (folder / "link").symlink_to("/etc")
+        here = os.open(folder, os.O_RDONLY)
+        for _ in range(3000):
+            os.mkdir("d", dir_fd=here)
+            below = os.open("d", os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = below
+        os.close(here)
+    assert list(tmp_path.iterdir()) == []
+    assert Path("/etc/passwd").exists()
+
+
+SCRATCH_AND_SWEEP = """
+import sys; from pathlib import Path; from kverdict.runs import scratch
+for _ in range(200):
+    with scratch(Path(sys.argv[1]), "am-") as folder:
+        (folder / "x").write_text("x")
+        assert (folder / "x").read_text() == "x"
+"""
+
+
+def test_sweeping_never_takes_a_folder_that_was_just_made(tmp_path: Path) -> None:
+    racers = [python(SCRATCH_AND_SWEEP, str(tmp_path)) for _ in range(4)]
+    assert [racer.wait() for racer in racers] == [0, 0, 0, 0]
+    for racer in racers:
+        racer.communicate()
+    assert list(tmp_path.iterdir()) == []
 
 
 @given(st.text())
