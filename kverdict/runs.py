@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -27,6 +28,8 @@ from kverdict.proc import run
 from kverdict.progress import Progress
 
 MANIFEST = "manifest.json"
+MANIFEST_LARGEST = 1 << 20  # bytes
+RESULTS, DRAFT = "results-", ".draft."  # of scratch folders
 SLOTS_AT_MOST = 8
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -56,55 +59,107 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 class _Manifest(Frozen):
-    files: dict[str, str]  # relative path -> digest
+    files: dict[str, str]  # name -> digest
+
+
+def seal(folder: Path) -> None:
+    """Writes down the digest of every file in ``folder``: from now on it is ``intact``, or not."""
+    digests = {path.name: file_digest(path) for path in sorted(folder.iterdir())}
+    write_atomically(folder / MANIFEST, _Manifest(files=digests).to_json())
+
+
+def intact(folder: Path) -> bool:
+    """Whether ``folder`` is as it was sealed: the same plain files, the same bytes, no others."""
+    try:
+        if not _plain(folder / MANIFEST) or (folder / MANIFEST).stat().st_size > MANIFEST_LARGEST:
+            return False
+        digests = _Manifest.from_json((folder / MANIFEST).read_bytes()).files
+        return {path.name for path in folder.iterdir()} == {MANIFEST, *digests} and all(
+            _plain(folder / name) and file_digest(folder / name) == digest
+            for name, digest in digests.items()
+        )
+    except (OSError, ValueError):
+        return False
+
+
+def _plain(path: Path) -> bool:
+    return stat.S_ISREG(os.lstat(path).st_mode)
 
 
 @dataclass(frozen=True)
 class Store:
-    """Finished stages by content key: ``<root>/<kind>/<key>/`` with a manifest."""
+    """Finished stages by content key: ``<root>/<kind>/<key>/``, sealed."""
 
     root: Path
 
     def find(self, kind: str, key: str) -> Path | None:
-        """The folder of a finished stage; a damaged one is removed and counts as absent."""
+        """The folder of a finished stage; a damaged one counts as absent until it is replaced.
+
+        It is not removed here: another run may be reading what is whole of it.
+        """
         folder = self.root / kind / key
-        if not folder.is_dir():
+        if folder.is_symlink() or not intact(folder):
             return None
-        if _intact(folder):
-            return folder
-        shutil.rmtree(folder)
-        return None
+        with suppress(OSError):  # a read-only cache can be read all the same
+            os.utime(folder / MANIFEST)
+        return folder
 
     def add(self, kind: str, key: str, files: Sequence[Path]) -> Path:
-        """Copies the files of a finished stage; the folder gets its name when it is whole."""
+        """Copies the files of a finished stage; the folder gets its name when it is whole.
+
+        Of two runs that add the same at once, the first one's stays.
+        """
         home = self.root / kind
-        home.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(dir=home, prefix=f".{key[:16]}."))
-        try:
+        with scratch(home, DRAFT) as draft:
+            fresh = draft / "whole"
+            fresh.mkdir()
             for file in files:
-                shutil.copyfile(file, draft / file.name)
-            digests = {file.name: file_digest(draft / file.name) for file in files}
-            write_atomically(draft / MANIFEST, _Manifest(files=digests).to_json())
-            draft.chmod(0o755)
-            final = home / key
-            if self.find(kind, key) is None:
-                draft.replace(final)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-        return final
+                shutil.copyfile(file, fresh / file.name)
+            seal(fresh)
+            with _flocked(home / ".lock", fcntl.LOCK_EX):
+                if self.find(kind, key) is None:
+                    if os.path.lexists(home / key):
+                        (home / key).rename(draft / "damaged")
+                    fresh.rename(home / key)
+        return home / key
 
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Nothing is removed meanwhile: what was found stays until the block ends."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with _flocked(self.root / ".lock", fcntl.LOCK_SH):
+            yield
 
-def _intact(folder: Path) -> bool:
-    try:
-        manifest = _Manifest.from_json((folder / MANIFEST).read_bytes())
-        return all(file_digest(folder / name) == digest for name, digest in manifest.files.items())
-    except (OSError, ValueError):
-        return False
+    @contextmanager
+    def unused(self) -> Iterator[bool]:
+        """Whether no run is in ``in_use``; when so, none begins to be until the block ends."""
+        if not self.root.is_dir():
+            yield False
+            return
+        with _flocked(self.root / ".lock", fcntl.LOCK_EX | fcntl.LOCK_NB) as ours:
+            yield ours
+
+    def entries(self) -> tuple[Path, ...]:
+        """The folders of all finished stages, also damaged ones, by kind and key."""
+        found = (path for path in self.root.glob("*/*") if not path.name.startswith("."))
+        return tuple(sorted(found))
 
 
 def file_digest(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def _flocked(path: Path, how: int) -> Iterator[bool]:
+    """Whether the lock was free; without LOCK_NB it is waited for, and this is always true."""
+    with path.open("a") as lock:
+        try:
+            fcntl.flock(lock, how)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
 
 
 @contextmanager
@@ -150,7 +205,8 @@ def discard(folder: Path) -> None:
     with suppress(RecursionError):
         shutil.rmtree(folder, ignore_errors=True)
     if folder.is_dir() and not folder.is_symlink():
-        run(["chmod", "-R", "u+rwX", "--", str(folder)])
+        if os.geteuid() != 0:  # root needs no permission, and follows no stranger's links
+            run(["chmod", "-R", "u+rwX", "--", str(folder)])
         run(["rm", "-rf", "--one-file-system", "--", str(folder)])
 
 
@@ -194,7 +250,7 @@ def _held_by_nobody(folder: Path) -> Iterator[bool]:
         return
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        free = os.fstat(lock).st_uid == os.geteuid()
+        free = os.geteuid() in (0, os.fstat(lock).st_uid)
     except OSError:
         free = False
     try:
@@ -239,39 +295,90 @@ class RunState(Frozen):
     request_digest: str
     version: str
     finished: bool
+    number: int = 0  # one more than that of the run before: a clock may go back, this does not
 
 
 @contextmanager
 def open_run(runs: Path, slug: str, asked: dict[str, object], version: str) -> Iterator[Path]:
-    """The folder of an unfinished run with the same request, else a new one; locked meanwhile."""
-    runs.mkdir(parents=True, exist_ok=True)
+    """The folder of the newest unfinished run with the same request, else a new one; locked.
+
+    Raises InfraError when nothing can be written there.
+    """
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        known = run_states(runs)
+    except OSError as error:
+        raise _no_runs(runs, error) from error
     wanted = digest_of(asked, version)
-    for folder in sorted(runs.iterdir(), reverse=True):
-        state = read_state(folder)
-        if state is None or state.finished or state.request_digest != wanted:
-            continue
-        with _locked(folder) as ours:
-            if ours:
-                yield folder
-                return
+    for folder, state in known:
+        if not state.finished and state.request_digest == wanted:
+            with run_lock(folder) as ours:
+                if ours:
+                    _sweep_run(folder)
+                    yield folder
+                    return
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    number = known[0][1].number + 1 if known else 1
+    state = RunState(
+        asked=asked, request_digest=wanted, version=version, finished=False, number=number
+    )
     folder = _new_folder(runs, f"{stamp}-{slugify(slug)}")
-    state = RunState(asked=asked, request_digest=wanted, version=version, finished=False)
-    with _locked(folder):
+    with run_lock(folder):
         write_atomically(folder / "run.json", state.to_json())
         yield folder
 
 
+def run_states(runs: Path) -> list[tuple[Path, RunState]]:
+    """The runs whose run.json can be read, the newest first."""
+    found = [(folder, state) for folder in sorted(runs.iterdir()) if (state := read_state(folder))]
+    return sorted(found, key=lambda run: (run[1].number, run[0].name), reverse=True)
+
+
 @contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
+def run_lock(folder: Path) -> Iterator[bool]:
     """Whether nobody else works in this run folder; ours until the block ends."""
-    with (folder / ".lock").open("a+") as lock:
+    place = folder / ".lock"
+    try:
+        lock = place.open("a")
+    except FileNotFoundError:  # the folder was removed by whoever had it
+        yield False
+        return
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            ours = _is_at(place, lock.fileno())
         except BlockingIOError:
-            yield False
-            return
-        yield True
+            ours = False
+        yield ours
+
+
+def _sweep_run(folder: Path) -> None:
+    """Removes what a killed run left half-written; its folder's lock is ours."""
+    for path in drafts_in(folder):
+        if path.is_dir():
+            discard(path)
+        else:
+            path.unlink()
+
+
+def drafts_in(folder: Path) -> tuple[Path, ...]:
+    """Scratch folders and drafts of files in a run's folder, by the form of their names."""
+    names = re.compile(rf"({RESULTS}|\.[^/]+\.){_RANDOM}")
+    homes = (folder, folder / "series", *folder.glob("evaluations"), *folder.glob("evaluations/*"))
+    return tuple(
+        path
+        for home in homes
+        if home.is_dir() and not home.is_symlink()
+        for path in sorted(home.iterdir())
+        if names.fullmatch(path.name)
+    )
+
+
+def _no_runs(runs: Path, error: OSError) -> InfraError:
+    return InfraError(
+        f"the runs folder {runs} cannot be used: {error.strerror}",
+        'name another: `runs = "..."` in pipeline.toml',
+    )
 
 
 def _new_folder(runs: Path, name: str) -> Path:
@@ -281,15 +388,19 @@ def _new_folder(runs: Path, name: str) -> Path:
             folder.mkdir()
         except FileExistsError:
             continue
+        except OSError as error:
+            raise _no_runs(runs, error) from error
         return folder
     raise InfraError(f"cannot name a run folder {name}", f"clean up {runs}")
 
 
 def read_state(folder: Path) -> RunState | None:
+    """What run.json says; None when it is missing, damaged, or not that of its own request."""
     try:
-        return RunState.from_json((folder / "run.json").read_bytes())
+        state = RunState.from_json((folder / "run.json").read_bytes())
     except (OSError, ValueError):
         return None
+    return state if state.request_digest == digest_of(state.asked, state.version) else None
 
 
 def finish_run(folder: Path) -> None:

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -56,40 +60,152 @@ def test_what_is_added_is_found(tmp_path: Path, files: list[Path]) -> None:
     assert store.find("guests", "k1") is None
 
 
-@pytest.mark.parametrize("damage", ["changed", "truncated", "gone", "no manifest", "bad manifest"])
-def test_a_damaged_entry_counts_as_absent(tmp_path: Path, files: list[Path], damage: str) -> None:
+def change(entry: Path) -> None:
+    (entry / "build.log").write_text("contents of build.lOg\n")
+
+
+def truncate(entry: Path) -> None:
+    os.truncate(entry / "build.log", 5)
+
+
+def extend(entry: Path) -> None:
+    with (entry / "build.log").open("a") as log:
+        log.write("more")
+
+
+def lose(entry: Path) -> None:
+    (entry / "build.log").unlink()
+
+
+def link(entry: Path) -> None:
+    (entry / "build.log").rename(entry.parent.parent / "elsewhere")
+    (entry / "build.log").symlink_to(entry.parent.parent / "elsewhere")
+
+
+def folder(entry: Path) -> None:
+    (entry / "build.log").unlink()
+    (entry / "build.log").mkdir()
+
+
+def fifo(entry: Path) -> None:
+    (entry / "build.log").unlink()
+    os.mkfifo(entry / "build.log")
+
+
+def further_file(entry: Path) -> None:
+    (entry / "vmlinux").write_text("from nowhere")
+
+
+def no_manifest(entry: Path) -> None:
+    (entry / "manifest.json").unlink()
+
+
+def half_a_manifest(entry: Path) -> None:
+    os.truncate(entry / "manifest.json", 20)
+
+
+def garbled_manifest(entry: Path) -> None:
+    (entry / "manifest.json").write_bytes(b"\xff\x00" * 50)
+
+
+def manifest_of_another_file(entry: Path) -> None:
+    digest = hashlib.sha256(Path("/etc/hostname").read_bytes()).hexdigest()
+    (entry / "manifest.json").write_text(json.dumps({"files": {"/etc/hostname": digest}}))
+
+
+def manifest_that_climbs(entry: Path) -> None:
+    text = (entry / "manifest.json").read_text()
+    (entry / "manifest.json").write_text(text.replace("build.log", "../k1/build.log"))
+
+
+def manifest_is_a_folder(entry: Path) -> None:
+    (entry / "manifest.json").unlink()
+    (entry / "manifest.json").mkdir()
+
+
+def entry_is_a_link(entry: Path) -> None:
+    entry.rename(entry.parent.parent / "elsewhere")
+    entry.symlink_to(entry.parent.parent / "elsewhere")
+
+
+def entry_is_a_file(entry: Path) -> None:
+    shutil.rmtree(entry)
+    entry.write_text("")
+
+
+DAMAGES = [
+    *(change, truncate, extend, lose, link, folder, fifo, further_file, no_manifest),
+    *(half_a_manifest, garbled_manifest, manifest_of_another_file, manifest_that_climbs),
+    *(manifest_is_a_folder, entry_is_a_link, entry_is_a_file),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_a_damaged_entry_counts_as_absent_and_is_replaced(
+    tmp_path: Path, files: list[Path], damage: Callable[[Path], None]
+) -> None:
     store = Store(tmp_path / "store")
-    added = store.add("builds", "k1", files)
-    log = added / "build.log"
-    if damage == "changed":
-        log.write_text("contents of build.lOg\n")
-    elif damage == "truncated":
-        log.write_bytes(log.read_bytes()[:-1])
-    elif damage == "gone":
-        log.unlink()
-    elif damage == "no manifest":
-        (added / "manifest.json").unlink()
-    else:
-        (added / "manifest.json").write_text('{"files": ')
+    entry = store.add("builds", "k1", files)
+    damage(entry)
     assert store.find("builds", "k1") is None
-    assert not added.exists()
+    assert store.add("builds", "k1", files) == entry
+    assert store.find("builds", "k1") == entry
+    assert (entry / "build.log").read_text() == "contents of build.log\n"
+    assert names(entry.parent) == [".lock", "k1"]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_damaged_entry_is_not_taken_from_a_run_that_reads_it(
+    tmp_path: Path, files: list[Path]
+) -> None:
+    store = Store(tmp_path / "store")
+    entry = store.add("builds", "k1", files)
+    extend(entry)
     assert store.find("builds", "k1") is None
-    assert store.add("builds", "k1", files) == added
-    assert store.find("builds", "k1") == added
+    assert names(entry) == ["build.json", "build.log", "manifest.json"]
+
+
+ADD = """
+import sys; from pathlib import Path; from kverdict.runs import Store
+store = Store(Path(sys.argv[1])); files = [Path(name) for name in sys.argv[2:]]
+for number in range(60):
+    entry = store.add("builds", f"k{number}", files)
+    assert store.find("builds", f"k{number}") == entry
+"""
+
+
+def test_two_processes_add_the_same_at_once(tmp_path: Path, files: list[Path]) -> None:
+    adders = [python(ADD, str(tmp_path / "store"), *map(str, files)) for _ in range(3)]
+    for adder in adders:
+        adder.communicate()
+    assert [adder.returncode for adder in adders] == [0, 0, 0]
+    assert len(Store(tmp_path / "store").entries()) == 60
+    assert len(names(tmp_path / "store/builds")) == 61
 
 
 def test_adding_twice_keeps_the_first(tmp_path: Path, files: list[Path]) -> None:
     store = Store(tmp_path / "store")
-    store.add("builds", "k1", files)
-    store.add("builds", "k1", files)
-    assert [path.name for path in (tmp_path / "store/builds").iterdir()] == ["k1"]
+    first = store.add("builds", "k1", files).stat().st_ino
+    assert store.add("builds", "k1", files).stat().st_ino == first
+    assert names(tmp_path / "store/builds") == [".lock", "k1"]
+
+
+def test_a_store_in_use_is_not_unused(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    with store.in_use(), store.in_use(), store.unused() as free:
+        assert not free
+    with store.unused() as free:
+        assert free
 
 
 def test_an_interrupted_add_leaves_nothing(tmp_path: Path, files: list[Path]) -> None:
     store = Store(tmp_path / "store")
     with pytest.raises(FileNotFoundError):
         store.add("builds", "k1", [*files, tmp_path / "missing"])
-    assert list((tmp_path / "store/builds").iterdir()) == []
+    assert names(tmp_path / "store/builds") == []
 
 
 def test_write_atomically_replaces_and_leaves_no_draft(tmp_path: Path) -> None:
@@ -257,6 +373,59 @@ def test_sweeping_never_takes_a_folder_that_was_just_made(tmp_path: Path) -> Non
     for racer in racers:
         racer.communicate()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_run_left_half_written_is_gone_when_it_goes_on(tmp_path: Path) -> None:
+    with open_run(tmp_path, "a", {}, "1") as run:
+        evaluation = run / "evaluations" / "ab12"
+        for folder in (evaluation / "results-ab12cd34", run / ".series.ab12cd34"):
+            (folder / "deep").mkdir(parents=True)
+        for file in (run / ".run.json.ab12cd34", evaluation / ".config.json.ab12cd34"):
+            file.write_text("half")
+        (evaluation / "config.json").write_text("whole")
+    with open_run(tmp_path, "a", {}, "1") as again:
+        assert again == run
+        assert names(run) == [".lock", "evaluations", "run.json"]
+        assert names(evaluation) == ["config.json"]
+
+
+def test_the_newest_run_is_told_by_its_number_not_by_a_clock_that_went_back(tmp_path: Path) -> None:
+    with open_run(tmp_path, "a", {}, "1") as older, open_run(tmp_path, "a", {}, "1") as newer:
+        pass
+    # As if the clock had been a year ahead when the first one began.
+    ahead = older.rename(tmp_path / "20990101T000000Z-a")
+    with open_run(tmp_path, "a", {}, "1") as taken:
+        assert taken == newer
+        with open_run(tmp_path, "a", {}, "1") as other:
+            assert other == ahead
+            with open_run(tmp_path, "a", {}, "1") as third:
+                state = read_state(third)
+                assert state is not None
+                assert state.number == 3
+
+
+@pytest.mark.parametrize("what", ["asked", "version", "request_digest"])
+def test_a_run_json_that_was_changed_is_not_gone_on_with(tmp_path: Path, what: str) -> None:
+    with open_run(tmp_path, "a", {"base": "v7.2"}, "1") as folder:
+        state = json.loads((folder / "run.json").read_text())
+        state[what] = {"base": "v7.3"} if what == "asked" else "2"
+        (folder / "run.json").write_text(json.dumps(state))
+    assert read_state(folder) is None
+
+
+def test_a_runs_folder_that_is_a_file_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("")
+    with (
+        pytest.raises(InfraError, match=r"the runs folder .*/runs cannot be used: File exists"),
+        open_run(tmp_path / "runs", "a", {}, "1"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError, FileExistsError, BlockingIOError])
+def test_an_error_of_the_run_comes_through_its_lock(tmp_path: Path, error: type[OSError]) -> None:
+    with pytest.raises(error, match="inside"), open_run(tmp_path, "a", {}, "1"):
+        raise error("inside")
 
 
 @given(st.text())
