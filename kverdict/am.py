@@ -11,14 +11,18 @@ committer's date is the author's.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email import message_from_bytes, policy
+from itertools import pairwise
 from pathlib import Path
 
+from kverdict.diffs import Change
 from kverdict.errors import ExitStatus, InfraError, UserError
 from kverdict.git import GitFailed, Repository, failure_of
+from kverdict.screen import SYMLINK, check_change, check_landed, screen
 from kverdict.worktrees import slight, write_files
 
 _MAIL_START = re.compile(rb"^From ", re.MULTILINE)
@@ -69,10 +73,11 @@ class Mail:
 
 @dataclass(frozen=True)
 class Landed:
-    """A mail that became a commit."""
+    """A mail that became a commit, and what that commit changes."""
 
     commit: str
     three_way: bool
+    changes: tuple[Change, ...]
 
 
 @dataclass(frozen=True)
@@ -112,28 +117,67 @@ def read_mbox(path: Path, expected: int) -> tuple[Mail, ...]:
 def apply_mails(repo: Path, base: str, mails: Sequence[Mail]) -> Result:
     """Applies as many of the mails as git can, each plainly if possible, else by a 3-way merge.
 
-    Raises InfraError when something else than the patch stopped git.
+    Raises PatchError (kverdict/screen.py) for mails that git is not even shown, and for a commit
+    that is not what its mail announced; InfraError when something else stopped git.
     """
-    paths = sorted({path for mail in mails for path in mail.paths})
-    landed: list[Landed] = []
+    announced = screen([mail.data for mail in mails])
+    paths = {path for one in announced for file in one.files for path in file.paths}
+    commits, merged, refusal = _commits(repo, base, mails, sorted(paths))
+    landed = landed_of(repo, base, commits, merged, total=len(mails))
+    for number, (mail, item) in enumerate(zip(announced, landed, strict=False), start=1):
+        check_landed(mail, item.changes, f"[{number}/{len(mails)}]", three_way=item.three_way)
+    return Result(base, landed, refusal)
+
+
+def landed_of(
+    repo: Path,
+    base: str,
+    commits: Sequence[str],
+    merged: frozenset[str] = frozenset(),
+    *,
+    total: int,
+) -> tuple[Landed, ...]:
+    """A row of commits on ``base``, of a series of ``total`` patches.
+
+    Raises PatchError when one leaves what none may leave.
+    """
+    with Repository(repo) as repository:
+        landed = tuple(
+            Landed(commit, commit in merged, repository.changes(before, commit))
+            for before, commit in pairwise([base, *commits])
+        )
+        for number, item in enumerate(landed, start=1):
+            for change in item.changes:
+                link = change.new_mode == SYMLINK
+                target = repository.run("cat-file", "blob", change.blob).stdout if link else b""
+                check_change(change, os.fsdecode(target), f"[{number}/{total}]")
+    return landed
+
+
+def _commits(
+    repo: Path, base: str, mails: Sequence[Mail], paths: Sequence[str]
+) -> tuple[tuple[str, ...], frozenset[str], str | None]:
+    """(the commits in order, those made by a 3-way merge, git's refusal of the next mail)."""
+    commits: tuple[str, ...] = ()
+    merged: set[str] = set()
     refusal: str | None = None
     with slight(repo, base, paths, repo.parent / "am") as tree:
-        while len(landed) < len(mails) and refusal is None:
-            rest = mails[len(landed) :]
-            refusal = _am(tree, rest, three_way=False)
-            landed += [Landed(sha, False) for sha in _since(tree, base)[len(landed) :]]
+        while len(commits) < len(mails) and refusal is None:
+            refusal = _am(tree, mails[len(commits) :], three_way=False)
+            commits = _since(tree, base)
             if refusal is None:
                 break
             # The plain attempt wrote files without their stat data in the index, which a merge
             # would take for local changes.
             write_files(tree, paths)
-            refusal = _am(tree, mails[len(landed) : len(landed) + 1], three_way=True)
-            merged = _since(tree, base)[len(landed) :]
-            if refusal is None and not merged:
+            refusal = _am(tree, mails[len(commits) : len(commits) + 1], three_way=True)
+            made = _since(tree, base)[len(commits) :]
+            if refusal is None and not made:
                 # git am --3way drops such a patch and is content.
                 refusal = "error: the tree has this change already"
-            landed += [Landed(sha, True) for sha in merged]
-    return Result(base, tuple(landed), refusal)
+            merged.update(made)
+            commits += made
+    return commits, frozenset(merged), refusal
 
 
 def _am(tree: Repository, mails: Sequence[Mail], *, three_way: bool) -> str | None:

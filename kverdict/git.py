@@ -29,6 +29,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, cast
 
+from kverdict.diffs import Change
 from kverdict.errors import ExitStatus, InfraError
 from kverdict.proc import GRACE_SECONDS, Finished, ToolMissing, plain_environment
 from kverdict.progress import Task
@@ -62,6 +63,9 @@ _CONFIG = (
     "protocol.allow=never",  # git before 2.45 does not know GIT_NO_LAZY_FETCH
     "am.threeWay=false",
     "apply.whitespace=nowarn",
+    # A 3-way merge writes the files that the mail names, or none.
+    "merge.renames=false",
+    "merge.directoryRenames=false",
 )
 _VARIABLES = {
     "HOME": "/nonexistent",
@@ -366,14 +370,15 @@ class Repository:
         words = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", _full(base), _full(tip))
         return tuple(sorted(os.fsdecode(p) for p in self.run(*words).stdout.split(b"\0") if p))
 
-    def changed_entries(self, base: str, tip: str) -> tuple[tuple[str, str, str], ...]:
-        """(mode, object id, path) of each file that ``tip`` has otherwise than ``base``."""
+    def changes(self, base: str, tip: str) -> tuple[Change, ...]:
+        """Each file that differs between two commits, by path; a rename is two of them."""
         words = ("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev")
-        raw = self.run(*words, "--diff-filter=d", _full(base), _full(tip)).stdout
+        raw = self.run(*words, _full(base), _full(tip)).stdout
         fields = [os.fsdecode(field) for field in raw.split(b"\0")[:-1]]
-        heads = [field.split(" ") for field in fields[::2]]
+        heads = [field.removeprefix(":").split(" ") for field in fields[::2]]
         return tuple(
-            (head[1], head[3], path) for head, path in zip(heads, fields[1::2], strict=True)
+            Change(path, old_mode=head[0], new_mode=head[1], blob=head[3])
+            for head, path in zip(heads, fields[1::2], strict=True)
         )
 
     def diff(self, base: str, tip: str) -> bytes:

@@ -138,6 +138,7 @@ class AppliedPatch(Frozen):
     commit: str
     three_way: bool
     paths: tuple[str, ...]  # touched, sorted
+    attention: tuple[str, ...] = ()  # allowed and worth a look: "Makefile (why)"
 
 
 class Applied(Frozen):

@@ -499,6 +499,9 @@ def _apply_evidence(
     three_way = sum(patch.three_way for patch in applied.patches)
     text = f"{done} of {_count(wanted, 'patch', 'patches')} applied"
     text += f", {three_way} by 3-way merge" if three_way else ""
+    if notes := [note for patch in applied.patches for note in patch.attention]:
+        text += f"; worth a look: {', '.join(notes[:5])}"
+        text += f" and {len(notes) - 5} more" if len(notes) > 5 else ""
     evaluated = (before.commit, after.commit) == (applied.base, applied.tip)
     if not evaluated:
         text += "; what was evaluated is NOT what was applied"

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from kverdict.am import Landed, Mail, apply_mails, read_mbox, split_mboxrd
-from kverdict.errors import InfraError, UserError
+from kverdict.errors import InfraError, PatchError, UserError
 from kverdict.git import Repository
 from kverdict.progress import Silent
 from kverdict.trees import Tree, open_tree
@@ -75,7 +76,7 @@ def test_the_commits_of_git_am(linux: Kernel, tree: Tree) -> None:
 
 
 def test_the_commits_of_a_3way_merge(linux: Kernel, tree: Tree) -> None:
-    """A base that has a changed context and a moved file: only the old blobs tell."""
+    """A base that has a changed context: only the old blobs tell."""
     old = linux.sha("HEAD")
     linux.replace("mm: one", "mm/util.c", "util 20", "util twenty")
     linux.commit("virt: two", {"virt/new.c": "new\n"})
@@ -83,13 +84,26 @@ def test_the_commits_of_a_3way_merge(linux: Kernel, tree: Tree) -> None:
     data = linux.mails(old, tip, "--full-index")
     git(linux.path, "checkout", "--quiet", "--detach", old)
     linux.replace("context", "mm/util.c", "util 18", "util eighteen")
-    git(linux.path, "mv", "virt/kvm/guest_memfd.c", "virt/kvm/gmem.c")
-    base = linux.commit("moved", {})
-    git(linux.path, "branch", "moved")
+    base = linux.replace("context", "virt/kvm/guest_memfd.c", "line 12", "line twelve")
+    git(linux.path, "branch", "changed")
     result = apply_mails(tree.repo, base, split_mboxrd(data))
     assert result.refusal is None
     assert [item.three_way for item in result.landed] == [True, False, True]
     assert result.tip == plain_git_am(linux, base, data, "--3way")
+
+
+def test_a_3way_merge_writes_no_file_that_the_mail_does_not_name(
+    linux: Kernel, tree: Tree
+) -> None:
+    """git would follow the file to its new name."""
+    old = linux.sha("HEAD")
+    tip = linux.replace("virt: one", "virt/kvm/guest_memfd.c", "line 10", "line ten")
+    data = linux.mails(old, tip, "--full-index")
+    git(linux.path, "checkout", "--quiet", "--detach", old)
+    git(linux.path, "mv", "virt/kvm/guest_memfd.c", "virt/kvm/gmem.c")
+    base = linux.commit("moved", {})
+    git(linux.path, "branch", "moved")
+    assert apply_mails(tree.repo, base, split_mboxrd(data)).landed == ()
 
 
 def test_the_same_mails_give_the_same_ids(linux: Kernel, tree: Tree, tmp_path: Path) -> None:
@@ -151,8 +165,8 @@ def test_scissors_do_not_rewrite_a_mail(linux: Kernel, tree: Tree) -> None:
 def test_no_patch_reaches_outside(linux: Kernel, tree: Tree, path: str) -> None:
     diff = f"diff --git a/{path} b/{path}\nnew file mode 100644\n--- /dev/null\n+++ b/{path}\n"
     body = f"Why.\n---\n{diff}@@ -0,0 +1 @@\n+mine\n"
-    result = apply_mails(tree.repo, linux.sha("HEAD"), split_mboxrd(mail("x", body)))
-    assert result.landed == ()
+    with pytest.raises(PatchError, match=re.escape(path)):
+        apply_mails(tree.repo, linux.sha("HEAD"), split_mboxrd(mail("x", body)))
     assert not (tree.repo.parent / "am/outside").exists()
 
 
@@ -167,8 +181,8 @@ def test_no_patch_writes_through_its_own_link(linux: Kernel, tree: Tree, tmp_pat
         "@@ -0,0 +1 @@\n+mine\n"
     )
     mails = split_mboxrd(mail("a", f"w\n---\n{link}") + mail("b", f"w\n---\n{through}"))
-    result = apply_mails(tree.repo, linux.sha("HEAD"), mails)
-    assert len(result.landed) == 1
+    with pytest.raises(PatchError, match="is a link out of the tree"):
+        apply_mails(tree.repo, linux.sha("HEAD"), mails)
     assert not list((tmp_path / "target").iterdir())
 
 

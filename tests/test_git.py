@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import kverdict
+from kverdict.diffs import Change
 from kverdict.errors import ExitStatus
 from kverdict.git import GitFailed, NotARepository, Repository, create_bare, failure_of
 from kverdict.proc import Finished, ToolMissing
@@ -164,8 +165,12 @@ def test_what_differs_between_commits(tree: Kernel, opened: Repository) -> None:
     assert opened.changed_paths(base, tip) == ("Kconfig", "mm/helpers.c", "mm/util.c")
     assert opened.changed_paths(base, base) == ()
     assert b"-mainmenu" in opened.diff(base, tip)
-    modes = {path: mode for mode, _, path in opened.changed_entries(base, tip)}
-    assert modes == {"Kconfig": "100644", "mm/helpers.c": "100644"}
+    blob = git(tree.path, "rev-parse", f"{base}:mm/util.c")
+    assert opened.changes(base, tip) == (
+        Change("Kconfig", "100644", "100644", git(tree.path, "rev-parse", f"{tip}:Kconfig")),
+        Change("mm/helpers.c", "000000", "100644", blob),
+        Change("mm/util.c", "100644", "000000", "0" * 40),
+    )
 
 
 def test_commits_between_oldest_first(tree: Kernel, opened: Repository) -> None:

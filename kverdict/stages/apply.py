@@ -3,22 +3,20 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Sequence
 from email import message_from_bytes, policy
 from email.utils import getaddresses, parseaddr
 from pathlib import Path
 
-from kverdict.am import Landed, Mail, apply_mails, read_mbox
+from kverdict.am import Landed, Mail, apply_mails, landed_of, read_mbox
 from kverdict.conflict import conflict
-from kverdict.errors import ExitStatus, InfraError, PatchError
+from kverdict.errors import InfraError, PatchError
 from kverdict.git import Repository
 from kverdict.models import Applied, AppliedPatch, BaseChoice, Series, SourceKind
 from kverdict.progress import Progress
+from kverdict.screen import attention
 from kverdict.trees import Tree
-
-GITLINK, SYMLINK = "160000", "120000"
 
 
 def apply_series(
@@ -27,7 +25,8 @@ def apply_series(
     """The series as commits in ``tree.repo``; none has to be checked out for it.
 
     ``mbox`` is the mboxrd with one mail a patch.  For a rev range the commits are there already.
-    Raises PatchError (125) with the patch, the file and the hunk that does not apply.
+    Raises PatchError: 125 with the patch, the file and the hunk that does not apply, 156 for a
+    patch that touches what no kernel patch needs to, or another file than its mail announces.
     """
     if series.kind is SourceKind.REV_RANGE:
         return _existing(series, base, tree)
@@ -37,7 +36,6 @@ def apply_series(
     if result.refusal is not None:
         raise conflict(mails, result, tree)
     _check_authors(series, mails, result.landed, tree)
-    _check_entries(tree, base.sha, result.tip)
     return _applied(base.sha, result.landed, series, tree)
 
 
@@ -56,54 +54,25 @@ def _existing(series: Series, base: BaseChoice, tree: Tree) -> Applied:
             f"{series.asked} is {len(shas)} commits now, it was {len(series.patches)}",
             "fetch the series again",
         )
-    return _applied(base.sha, tuple(Landed(sha, False) for sha in shas), series, tree)
+    landed = landed_of(tree.repo, base.sha, shas, total=len(shas))
+    return _applied(base.sha, landed, series, tree)
 
 
 def _applied(base: str, landed: Sequence[Landed], series: Series, tree: Tree) -> Applied:
-    before = [base, *(item.commit for item in landed)]
     return Applied(
         base=base,
-        tip=before[-1],
+        tip=landed[-1].commit if landed else base,
         patches=tuple(
             AppliedPatch(
                 number=patch.number,
                 subject=tree.commit(item.commit).subject,
                 commit=item.commit,
                 three_way=item.three_way,
-                paths=tree.diff_paths(parent, item.commit),
+                paths=tuple(change.path for change in item.changes),
+                attention=attention(item.changes),
             )
-            for patch, item, parent in zip(series.patches, landed, before, strict=False)
+            for patch, item in zip(series.patches, landed, strict=False)
         ),
-    )
-
-
-def _check_entries(tree: Tree, base: str, tip: str) -> None:
-    """Refuses what git am lets pass but no kernel patch needs; see docs/trees.md.
-
-    A link that leads out of the tree would be followed by whoever reads the file later.
-    """
-    with Repository(tree.repo) as repository:
-        for mode, blob, path in repository.changed_entries(base, tip):
-            if mode == GITLINK:
-                raise _refused(f"{path} is a submodule")
-            if not path.isprintable():
-                raise _refused(f"{path!r} has control characters in its name")
-            if mode == SYMLINK:
-                target = repository.run("cat-file", "blob", blob).text
-                if _leads_out(path, target):
-                    raise _refused(f"{path} is a link out of the tree, to {target!r}")
-
-
-def _leads_out(path: str, target: str) -> bool:
-    place = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
-    return place.startswith("/") or place.split("/")[0] == ".."
-
-
-def _refused(why: str) -> PatchError:
-    return PatchError(
-        f"the series is refused: {why}",
-        "a kernel patch has no need of it",
-        status=ExitStatus.SERIES_REFUSED,
     )
 
 

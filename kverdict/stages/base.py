@@ -30,6 +30,7 @@ from kverdict.models import (
     SourceKind,
 )
 from kverdict.progress import Progress
+from kverdict.screen import screen
 from kverdict.trees import Tree
 
 GUESS_DAYS = 90  # how long before the mail its base may have been committed
@@ -82,6 +83,7 @@ def choose_base(
     if series.kind is SourceKind.REV_RANGE:
         return _range(series, tree)
     mails = read_mbox(mbox, len(series.patches))
+    screen([mail.data for mail in mails])  # a refusal is told also where no base can be had
     with Repository(tree.repo) as repository, progress.task("choosing a base") as task:
         chooser = _Chooser(series, mails, tree, repository, find_prerequisite)
         for candidate in _candidates(chooser, user_base, guess_refs):
@@ -261,7 +263,7 @@ class _Chooser:
             mail = mails[patch_id]
             state = "in base"
             if patch_id not in there:
-                result = apply_mails(self.tree.repo, start, [mail]) if mail else None
+                result = self._apply_prerequisite(patch_id, start, mail) if mail else None
                 if mail is None or result is None or result.refusal is not None:
                     missing.append(patch_id)
                     state = "does not apply" if mail else "not found"
@@ -269,6 +271,16 @@ class _Chooser:
                     start, state = result.tip, f"applied from <{mail.message_id}>"
             done.append(Prerequisite(patch_id=patch_id, state=state))
         return start, tuple(done), tuple(missing)
+
+    def _apply_prerequisite(self, patch_id: str, start: str, mail: Mail) -> Result:
+        try:
+            return apply_mails(self.tree.repo, start, [mail])
+        except PatchError as error:
+            raise PatchError(
+                f"its prerequisite {patch_id[:12]}: {error.problem}",
+                error.remedy,
+                status=error.status,
+            ) from error
 
     def _prerequisite(self, patch_id: str) -> Mail | None:
         """The mail for a patch-id; the id is computed again, for the archive may be wrong."""
