@@ -8,9 +8,9 @@ of the system changes and no root is needed.  apt checks signatures and hashes.
 
 from __future__ import annotations
 
+import fcntl
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cmp_to_key
@@ -22,6 +22,7 @@ from kverdict.git import Repository
 from kverdict.imports import import_tarball, imported_repository
 from kverdict.models import Frozen
 from kverdict.progress import Progress
+from kverdict.runs import flocked, scratch, write_atomically
 
 # Beside the suites that the system itself uses: current kernels come to a stable release
 # through its backports, and to forky and sid first.  A suite that the archive does not have is
@@ -39,6 +40,7 @@ _NETWORK = (
     "Acquire::Languages=none",
 )
 _LOG_LIMIT = 1 << 20
+SCRATCH = "deb-"  # of scratch folders
 
 
 @dataclass(frozen=True)
@@ -103,10 +105,18 @@ def open_package(
     if not (asked == LATEST or _WORD.fullmatch(asked)):
         raise _no_such(asked, "debian:7.2, debian:7.2.12 and debian:latest are understood")
     home = cache.absolute() / "debian"
-    known = {item.candidate: item for item in _imports(home, cache)}
-    for candidate, item in known.items():
-        if candidate.version == asked:  # a full version means one package for ever
+    for item in _imports(home, cache):
+        if item.version == asked:  # a full version means one package for ever
             return _opened(item, cache, "")
+    home.mkdir(parents=True, exist_ok=True)
+    with flocked(home / "kverdict.lock", fcntl.LOCK_EX):  # apt itself gives up when it is locked
+        return _newest_package(asked, home, cache, progress, sources)
+
+
+def _newest_package(
+    asked: str, home: Path, cache: Path, progress: Progress, sources: Sequence[Source] | None
+) -> Opened:
+    known = {item.candidate: item for item in _imports(home, cache)}
     with progress.task("asking Debian's archive"):
         apt = _Apt(home, sources)
         complaint = apt.update()
@@ -135,8 +145,7 @@ def _opened(item: Import, cache: Path, complaint: str) -> Opened:
 
 
 def _import(apt: _Apt, wanted: Candidate, home: Path, cache: Path, progress: Progress) -> Import:
-    with tempfile.TemporaryDirectory(prefix="deb-", dir=home) as temporary:
-        folder = Path(temporary)
+    with scratch(home, SCRATCH) as folder:
         package = apt.download(wanted, folder, progress)
         with progress.task(f"unpacking {wanted.package}"):
             done = proc.run(["dpkg-deb", "-x", str(package), str(folder / "unpacked")])
@@ -152,22 +161,26 @@ def _import(apt: _Apt, wanted: Candidate, home: Path, cache: Path, progress: Pro
     )
     record = home / "imports" / f"{wanted.package}_{wanted.version}.json"
     record.parent.mkdir(exist_ok=True)
-    fresh = record.with_suffix(".new")
-    fresh.write_text(item.to_json())
-    fresh.rename(record)
+    write_atomically(record, item.to_json())
     return item
 
 
 def _imports(home: Path, cache: Path) -> list[Import]:
     """What was imported before and is still there."""
-    found = [
-        Import.from_json(path.read_bytes()) for path in sorted((home / "imports").glob("*.json"))
-    ]
+    records = sorted((home / "imports").glob("*.json"))
+    found = [item for path in records if (item := _record(path)) is not None]
     repo = imported_repository(cache)
     if not found or not repo.is_dir():
         return []
     with Repository(repo) as ours:
         return [item for item in found if ours.resolve(item.commit) is not None]
+
+
+def _record(path: Path) -> Import | None:
+    try:
+        return Import.from_json(path.read_bytes())
+    except (OSError, ValueError):  # damaged: it is imported again
+        return None
 
 
 # --- apt ----------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ from kverdict.diffs import Change
 from kverdict.errors import ExitStatus, InfraError
 from kverdict.proc import GRACE_SECONDS, Finished, ToolMissing, plain_environment
 from kverdict.progress import Task
+from kverdict.runs import scratch
 
 # GitPython looks at GIT_DIR, GIT_OBJECT_DIRECTORY and others itself; from a hook, or from `git
 # rebase --exec`, they name somebody else's repository.
@@ -62,10 +63,10 @@ _CONFIG = (
     "submodule.recurse=false",
     "protocol.allow=never",  # git before 2.45 does not know GIT_NO_LAZY_FETCH
     "am.threeWay=false",
-    "apply.whitespace=nowarn",
     # A 3-way merge writes the files that the mail names, or none.
     "merge.renames=false",
     "merge.directoryRenames=false",
+    "apply.whitespace=nowarn",
 )
 _VARIABLES = {
     "HOME": "/nonexistent",
@@ -412,21 +413,19 @@ class _Collector(threading.Thread):
 
 def create_bare(path: Path, *, object_format: str = "sha1") -> None:
     """A bare repository of ours; complete when it appears, also when two make it at once."""
-    fresh = path.with_name(f"{path.name}.new-{os.getpid()}-{threading.get_ident()}")
     words = ["git", "init", "--quiet", "--bare", f"--object-format={object_format}"]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    status, _, stderr = _HermeticGit(str(path.parent)).execute(
-        [*words, "--initial-branch=main", "--template=", "--", str(fresh)],
-        with_extended_output=True,
-        with_exceptions=False,
-        kill_after_timeout=QUICK,
-    )
-    if status:
-        raise failure_of(Finished(tuple(words), status, b"", stderr.encode(), 0.0))
-    try:
-        fresh.rename(path)
-    except OSError:  # another process was first: its repository is as good
-        shutil.rmtree(fresh)
+    with scratch(path.parent, f".{path.name}.") as draft:
+        fresh = draft / "whole"
+        status, _, stderr = _HermeticGit(str(path.parent)).execute(
+            [*words, "--initial-branch=main", "--template=", "--", str(fresh)],
+            with_extended_output=True,
+            with_exceptions=False,
+            kill_after_timeout=QUICK,
+        )
+        if status:
+            raise failure_of(Finished(tuple(words), status, b"", stderr.encode(), 0.0))
+        with suppress(OSError):  # another process was first: its repository is as good
+            fresh.rename(path)
 
 
 def failure_of(done: Finished) -> GitFailed:

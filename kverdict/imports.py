@@ -22,9 +22,11 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
+from kverdict.bare import IMPORTS, in_use
 from kverdict.errors import ExitStatus, InfraError, UserError
 from kverdict.git import LONG, Repository, create_bare
 from kverdict.progress import Progress, Task
+from kverdict.runs import flocked, write_atomically
 
 FILE, EXECUTABLE, SYMLINK = "100644", "100755", "120000"
 LARGEST_FILE = 256 << 20
@@ -76,7 +78,7 @@ def import_folder(path: Path, *, cache: Path, progress: Progress) -> tuple[Path,
     with _import_repository(cache, progress) as (ours, repo):
         index = repo / "kverdict-indexes" / digest
         index.parent.mkdir(exist_ok=True)
-        index.with_name(f"{index.name}.lock").unlink(missing_ok=True)
+        index.with_name(f"{index.name}.lock").unlink(missing_ok=True)  # imports are ours alone
         env = {"GIT_INDEX_FILE": str(index), "GIT_WORK_TREE": str(place)}
         with progress.task(f"importing {path.name}") as task:
             ours.run_counting(
@@ -104,18 +106,20 @@ def _import_repository(cache: Path, progress: Progress) -> Iterator[tuple[Reposi
     repo = imported_repository(cache)
     if not repo.is_dir():
         create_bare(repo)
-    with (repo / "kverdict.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress.say("waiting for another import to end")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        (repo / "info").mkdir(exist_ok=True)
-        (repo / "info/attributes").write_text(_ATTRIBUTES)
-        for left in (*repo.glob("objects/pack/tmp_*"), *repo.glob("fast_import_crash_*")):
-            left.unlink()  # of an import that was killed
-        with Repository(repo) as ours:
-            yield ours, repo
+    with flocked(repo / IMPORTS, fcntl.LOCK_EX | fcntl.LOCK_NB) as at_once:
+        if at_once:
+            yield from _held(repo)
+            return
+    progress.say("waiting for another import to end")
+    with flocked(repo / IMPORTS, fcntl.LOCK_EX):
+        yield from _held(repo)
+
+
+def _held(repo: Path) -> Iterator[tuple[Repository, Path]]:
+    (repo / "info").mkdir(exist_ok=True)
+    write_atomically(repo / "info/attributes", _ATTRIBUTES)
+    with in_use(repo), Repository(repo) as ours:
+        yield ours, repo
 
 
 def _stream_in(ours: Repository, path: Path, ref: str, task: Task) -> str:

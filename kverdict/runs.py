@@ -116,7 +116,7 @@ class Store:
             for file in files:
                 shutil.copyfile(file, fresh / file.name)
             seal(fresh)
-            with _flocked(home / ".lock", fcntl.LOCK_EX):
+            with flocked(home / ".lock", fcntl.LOCK_EX):
                 if self.find(kind, key) is None:
                     if os.path.lexists(home / key):
                         (home / key).rename(draft / "damaged")
@@ -127,7 +127,7 @@ class Store:
     def in_use(self) -> Iterator[None]:
         """Nothing is removed meanwhile: what was found stays until the block ends."""
         self.root.mkdir(parents=True, exist_ok=True)
-        with _flocked(self.root / ".lock", fcntl.LOCK_SH):
+        with flocked(self.root / ".lock", fcntl.LOCK_SH):
             yield
 
     @contextmanager
@@ -136,7 +136,7 @@ class Store:
         if not self.root.is_dir():
             yield False
             return
-        with _flocked(self.root / ".lock", fcntl.LOCK_EX | fcntl.LOCK_NB) as ours:
+        with flocked(self.root / ".lock", fcntl.LOCK_EX | fcntl.LOCK_NB) as ours:
             yield ours
 
     def entries(self) -> tuple[Path, ...]:
@@ -151,7 +151,7 @@ def file_digest(path: Path) -> str:
 
 
 @contextmanager
-def _flocked(path: Path, how: int) -> Iterator[bool]:
+def flocked(path: Path, how: int) -> Iterator[bool]:
     """Whether the lock was free; without LOCK_NB it is waited for, and this is always true."""
     with path.open("a") as lock:
         try:

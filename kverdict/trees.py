@@ -19,6 +19,7 @@ from kverdict.errors import ExitStatus, UserError
 from kverdict.git import Commit, NotARepository, Repository, create_bare
 from kverdict.imports import import_folder, import_tarball
 from kverdict.progress import Progress
+from kverdict.runs import write_atomically
 
 DEBIAN = "debian:"
 TARBALLS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
@@ -191,9 +192,7 @@ def _write(path: Path, content: bytes) -> None:
     if path.is_file() and path.read_bytes() == content:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.write_bytes(content)
-    fresh.rename(path)
+    write_atomically(path, content)
 
 
 def _imported(spec: str, repo: Path, commit: str, note: str) -> Tree:

@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from kverdict.errors import InfraError
-from kverdict.git import Repository
+from kverdict.bare import in_use
+from kverdict.errors import ExitStatus, InfraError
+from kverdict.git import GitFailed, NotARepository, Repository
 from kverdict.progress import Progress, Task
+from kverdict.runs import discard, scratch
+
+SLIGHT = "am-"  # of scratch folders
 
 
 def checkout(repo: Path, sha: str, folder: Path, *, progress: Progress) -> None:
@@ -21,20 +23,31 @@ def checkout(repo: Path, sha: str, folder: Path, *, progress: Progress) -> None:
     differ are written, so that make sees the rest as unchanged.  The caller sees to it that
     nobody else uses the folder.  Raises InfraError when the folder holds something else.
     """
-    with progress.task(f"checking out {sha[:12]}") as task:
-        if not _is_worktree_of(repo, folder):
-            _add(repo, sha, folder)
-        with Repository(folder) as tree:
-            # Whoever held it was killed: a worktree has one user at a time.
-            (tree.git_dir / "index.lock").unlink(missing_ok=True)
-            _switch(tree, sha, task)
+    with progress.task(f"checking out {sha[:12]}") as task, in_use(repo):
+        if _is_worktree_of(repo, folder):
+            try:
+                _switch(folder, sha, task)
+                return
+            except (GitFailed, NotARepository) as error:
+                if error.status is ExitStatus.DISK_FULL:
+                    raise
+                # A power cut may leave an index or a HEAD without content.
+                progress.say(f"  the worktree is damaged ({error.problem}): it is made anew")
+        if _was_worktree_of(repo, folder):
+            discard(folder)
+        _add(repo, sha, folder)
+        _switch(folder, sha, task)
 
 
 def remove(repo: Path, folder: Path) -> None:
-    """Removes a worktree and what the repository remembers of it; a missing one is fine."""
-    shutil.rmtree(folder, ignore_errors=True)
-    with Repository(repo) as ours:
-        ours.run("worktree", "prune")
+    """Removes a worktree and what the repository remembers of it; a missing one is fine.
+
+    Not `git worktree prune`: it takes away what another process's `git worktree add` has begun.
+    """
+    record = _record(folder) if _was_worktree_of(repo, folder) else None
+    discard(folder)
+    if record is not None:
+        discard(record)
 
 
 @contextmanager
@@ -44,9 +57,8 @@ def slight(repo: Path, sha: str, paths: Sequence[str], parent: Path) -> Iterator
     It is not a sparse checkout: no entry is marked skip-worktree, because with that mark git's
     3-way merge refuses any file in a folder.  git takes an absent file for one to be written.
     """
-    parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="am-", dir=parent) as temporary:
-        folder = Path(temporary, "tree")
+    with scratch(parent, SLIGHT) as temporary, in_use(repo):
+        folder = temporary / "tree"
         try:
             _add(repo, sha, folder)
             with Repository(folder) as tree:
@@ -63,11 +75,14 @@ def write_files(tree: Repository, paths: Sequence[str]) -> None:
     tree.run("checkout-index", "-f", "-u", "-q", "-z", "--stdin", stdin=names, check=False)
 
 
-def _switch(tree: Repository, sha: str, task: Task) -> None:
-    tree.run_with_progress("checkout", "--progress", "--force", "--detach", sha, task=task)
-    tree.run("clean", "-ffdxq", timeout=600)
-    if tree.resolve("HEAD") != sha:
-        raise InfraError(f"{tree.worktree} is not at {sha[:12]} after a checkout", "start again")
+def _switch(folder: Path, sha: str, task: Task) -> None:
+    with Repository(folder) as tree:
+        # Whoever held it was killed: a worktree has one user at a time.
+        (tree.git_dir / "index.lock").unlink(missing_ok=True)
+        tree.run_with_progress("checkout", "--progress", "--force", "--detach", sha, task=task)
+        tree.run("clean", "-ffdxq", timeout=600)
+        if tree.resolve("HEAD") != sha:
+            raise InfraError(f"{folder} is not at {sha[:12]} after a checkout", "start again")
 
 
 def _add(repo: Path, sha: str, folder: Path) -> None:
@@ -83,11 +98,22 @@ def _add(repo: Path, sha: str, folder: Path) -> None:
 
 def _is_worktree_of(repo: Path, folder: Path) -> bool:
     """Whether ``folder`` is registered with ``repo``, and the repository still knows of it."""
+    record = _record(folder)
+    return _was_worktree_of(repo, folder) and record is not None and (record / "HEAD").is_file()
+
+
+def _was_worktree_of(repo: Path, folder: Path) -> bool:
+    """Whether ``folder`` says that it belongs to ``repo``."""
+    record = _record(folder)
+    return record is not None and record.parent.parent == repo.resolve()
+
+
+def _record(folder: Path) -> Path | None:
+    """What the repository of a worktree keeps of it (gitrepository-layout(5))."""
     link = folder / ".git"
-    if folder.is_symlink() or not link.is_file():
-        return False
-    place = Path(link.read_text().removeprefix("gitdir:").strip())
-    return place.parent.parent == repo.resolve() and (place / "HEAD").is_file()
+    if folder.is_symlink() or link.is_symlink() or not link.is_file():
+        return None
+    return Path(link.read_text(errors="replace").removeprefix("gitdir:").strip())
 
 
 def _is_empty(folder: Path) -> bool:

@@ -62,7 +62,7 @@ def test_a_package_is_downloaded_once(archive: Archive, tmp_path: Path) -> None:
     assert opened("7.2.9-1", archive, tmp_path / "cache") == older
     assert len(archive.requests) == asked
     left = {path.name for path in (tmp_path / "cache/debian").iterdir()}
-    assert left == {"cache", "imports", "lists", "parts"}
+    assert left == {"cache", "imports", "kverdict.lock", "lists", "parts"}
 
 
 @pytest.mark.host

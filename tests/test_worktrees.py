@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,8 @@ from kverdict.progress import Silent
 from kverdict.trees import Tree, open_tree
 from kverdict.worktrees import checkout, remove, slight
 from tests.repos import KERNEL, Kernel, git, kernel
+
+HOME = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
@@ -109,6 +115,62 @@ def test_a_worktree_that_was_deleted_is_made_again(tree: Tree, tmp_path: Path) -
     folder.rmdir()
     checkout(tree.repo, tree.head, folder, progress=Silent())
     assert files(folder) == KERNEL
+
+
+def empty_index(folder: Path, record: Path) -> None:
+    (record / "index").write_bytes(b"")
+
+
+def garbled_index(folder: Path, record: Path) -> None:
+    (record / "index").write_bytes(b"DIRC" + b"\xff" * 400)
+
+
+def empty_head(folder: Path, record: Path) -> None:
+    (record / "HEAD").write_text("")
+
+
+def forgotten(folder: Path, record: Path) -> None:
+    shutil.rmtree(record)
+
+
+def half_removed(folder: Path, record: Path) -> None:
+    shutil.rmtree(record)
+    (folder / "Makefile").unlink()
+
+
+@pytest.mark.parametrize(
+    "damage", [empty_index, garbled_index, empty_head, forgotten, half_removed]
+)
+def test_a_damaged_worktree_of_ours_is_made_anew(
+    tree: Tree, tmp_path: Path, damage: Callable[[Path, Path], None]
+) -> None:
+    folder = tmp_path / "wt"
+    checkout(tree.repo, tree.head, folder, progress=Silent())
+    damage(folder, tree.repo / "worktrees/wt")
+    checkout(tree.repo, tree.head, folder, progress=Silent())
+    assert files(folder) == KERNEL
+    assert git(folder, "status", "--porcelain") == ""
+    assert git(folder, "rev-parse", "HEAD") == tree.head
+
+
+HOLD_SLIGHT = """
+import sys, time; from pathlib import Path; from kverdict.worktrees import slight
+with slight(Path(sys.argv[1]), sys.argv[2], ["Makefile"], Path(sys.argv[3])):
+    print("held", flush=True); time.sleep(1000)
+"""
+
+
+def test_a_slight_worktree_of_a_killed_process_is_swept(tree: Tree, tmp_path: Path) -> None:
+    words = [sys.executable, "-c", HOLD_SLIGHT, str(tree.repo), tree.head, str(tmp_path / "am")]
+    with subprocess.Popen(words, cwd=HOME, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        holder.kill()
+    assert len(list((tmp_path / "am").iterdir())) == 1
+    with slight(tree.repo, tree.head, [], tmp_path / "am"):
+        assert len(list((tmp_path / "am").iterdir())) == 1
+        assert len(list((tree.repo / "worktrees").iterdir())) == 1
+    assert list((tmp_path / "am").iterdir()) == []
 
 
 def test_removed_means_forgotten(tree: Tree, tmp_path: Path) -> None:

@@ -16,8 +16,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -31,7 +30,7 @@ from kverdict.mails import classify as classify
 from kverdict.mails import message_id_of, one_mailbox, read_mails
 from kverdict.models import Frozen, Patch, Series, SourceKind
 from kverdict.progress import Progress, Silent
-from kverdict.runs import file_digest
+from kverdict.runs import file_digest, scratch
 
 MBOX = "series.mbx"
 THREAD = "thread.mbx"
@@ -195,8 +194,7 @@ def search_patch_id(
     if len(patch_id) != 40 or not set(patch_id) <= set("0123456789abcdef"):
         raise UserError(f"{patch_id!r} is not a patch-id", "it has 40 lower-case hex digits")
     wanted = _Wanted(SourceKind.MESSAGE_ID, patch_id, None, None, settings)
-    with tempfile.TemporaryDirectory(prefix="kverdict-") as name:
-        draft = Path(name)
+    with scratch(Path(tempfile.gettempdir()), "kverdict-mail-") as draft:
         request = {"task": "patch-id", "patch_id": patch_id, "mbox": None}
         answer = _from_archive(request, wanted, draft, progress or Silent())
         if answer.status is _Status.NOT_FOUND:
@@ -230,7 +228,7 @@ def _into(folder: Path, wanted: _Wanted, mails: bytes | None, progress: Progress
         "policy": wanted.settings.attestation.value,
         "max_patches": wanted.settings.max_patches,
     }
-    with _draft_beside(folder) as draft:
+    with scratch(folder.parent.resolve(), f".{folder.name}.") as draft:
         if mails is None:
             answer = _from_archive(request, wanted, draft, progress)
         else:
@@ -478,17 +476,6 @@ def _keyring(settings: ArchiveSettings) -> Path | None:
 
 
 # --- its folder ---------------------------------------------------------------------------------
-
-
-@contextmanager
-def _draft_beside(folder: Path) -> Iterator[Path]:
-    """A folder for the work on the same file system, gone afterwards whatever happens."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.")).resolve()
-    try:
-        yield draft
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _publish(draft: Path, folder: Path) -> None:
