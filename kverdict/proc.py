@@ -8,6 +8,7 @@ time limit; when it must go, the whole group goes: SIGTERM, a grace period, SIGK
 from __future__ import annotations
 
 import os
+import select
 import selectors
 import signal
 import subprocess
@@ -16,13 +17,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from kverdict.errors import ExitStatus, InfraError
 
 GRACE_SECONDS = 3.0
 TICK_SECONDS = 0.25
 CHUNK = 65536
+OUTPUT_LIMIT = 128 << 20  # bytes that run() keeps of both outputs
 KEEP_FROM_PARENT = ("PATH", "HOME", "LANG", "USER", "LOGNAME", "TMPDIR", "XDG_CACHE_HOME")
 
 
@@ -75,19 +77,13 @@ def run(
     timeout: float = 600,
     check: bool = False,
 ) -> Finished:
-    """Run to the end and keep both outputs; for tools whose output is known to be small.
+    """Run to the end and keep both outputs; one that prints more than OUTPUT_LIMIT is ended.
 
     Raises ToolMissing, and CommandFailed when ``check`` is set and it does not exit with 0.
     """
     began = time.monotonic()
     with _started(argv, cwd, env, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        try:
-            stdout, stderr = process.communicate(stdin, timeout=timeout)
-            stopped = None
-        except subprocess.TimeoutExpired:
-            _kill_group(process)
-            stdout, stderr = process.communicate()
-            stopped = f"time limit of {timeout:.0f} s"
+        stdout, stderr, stopped = _communicate(process, stdin, timeout)
         seconds = time.monotonic() - began
     done = Finished(tuple(argv), process.returncode, stdout, stderr, seconds, stopped)
     if check and not done.ok:
@@ -152,6 +148,68 @@ def stream(
     return Finished(tuple(argv), process.returncode, b"", b"", seconds, stopped)
 
 
+def _communicate(
+    process: subprocess.Popen[bytes], stdin: bytes, timeout: float
+) -> tuple[bytes, bytes, str | None]:
+    """Both outputs, and why the process had to be ended, None when it ended by itself.
+
+    Popen.communicate() keeps whatever comes: a stranger's make can print more than we have memory.
+    """
+    assert process.stdin and process.stdout and process.stderr
+    kept = {process.stdout: bytearray(), process.stderr: bytearray()}
+    unsent = memoryview(stdin)
+    until = time.monotonic() + timeout
+    stopped: str | None = None
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdin, selectors.EVENT_WRITE)
+        for pipe in kept:
+            selector.register(pipe, selectors.EVENT_READ)
+        while stopped is None and any(pipe in selector.get_map() for pipe in kept):
+            exited = process.poll() is not None
+            ready = selector.select(0 if exited else TICK_SECONDS)
+            for key, _ in ready:
+                if key.fileobj is process.stdin:
+                    unsent = _send(process.stdin, unsent, selector)
+                    continue
+                chunk = os.read(key.fd, CHUNK)
+                kept[cast(IO[bytes], key.fileobj)] += chunk
+                if not chunk:
+                    selector.unregister(key.fileobj)
+            if exited and not ready:
+                break  # a grandchild holds the pipe open
+            if sum(map(len, kept.values())) > OUTPUT_LIMIT:
+                stopped = f"output over the limit of {OUTPUT_LIMIT} bytes"
+            elif time.monotonic() > until:
+                stopped = f"time limit of {timeout:.0f} s"
+    if stopped is None:
+        stopped = _waited(process, until, timeout)
+    if stopped is not None:
+        _kill_group(process)
+    stdout, stderr = (bytes(kept[pipe][:OUTPUT_LIMIT]) for pipe in (process.stdout, process.stderr))
+    return stdout, stderr, stopped
+
+
+def _send(pipe: IO[bytes], unsent: memoryview, selector: selectors.BaseSelector) -> memoryview:
+    """What is left to be sent; a pipe takes PIPE_BUF bytes without blocking once it is ready."""
+    try:
+        unsent = unsent[os.write(pipe.fileno(), unsent[: select.PIPE_BUF]) :]
+    except BrokenPipeError:
+        unsent = unsent[len(unsent) :]
+    if not unsent:
+        selector.unregister(pipe)
+        pipe.close()
+    return unsent
+
+
+def _waited(process: subprocess.Popen[bytes], until: float, timeout: float) -> str | None:
+    """Waits for a process that has closed its outputs."""
+    try:
+        process.wait(max(0.0, until - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return f"time limit of {timeout:.0f} s"
+    return None
+
+
 class _LineSplitter:
     """Cuts a byte stream into decoded lines; a line that never ends is passed on in pieces."""
 
@@ -159,23 +217,25 @@ class _LineSplitter:
 
     def __init__(self, on_line: Callable[[str], None] | None) -> None:
         self._on_line = on_line
-        self._rest = b""
+        self._rest = bytearray()
 
     def feed(self, chunk: bytes) -> None:
         if self._on_line is None:
             return
-        *whole, self._rest = (self._rest + chunk).split(b"\n")
-        for line in whole:
-            self._emit(line)
+        self._rest += chunk
+        if b"\n" in chunk:  # a line that comes byte by byte is not copied at each of them
+            *whole, self._rest = self._rest.split(b"\n")
+            for line in whole:
+                self._emit(line)
         if len(self._rest) > self.LONGEST:
             self.flush()
 
     def flush(self) -> None:
         if self._rest:
             self._emit(self._rest)
-        self._rest = b""
+        self._rest = bytearray()
 
-    def _emit(self, line: bytes) -> None:
+    def _emit(self, line: bytearray) -> None:
         if self._on_line is not None:
             self._on_line(line.decode(errors="backslashreplace").rstrip("\r"))
 
