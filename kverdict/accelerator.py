@@ -15,10 +15,12 @@ from pathlib import Path
 
 from kverdict.errors import InfraError
 from kverdict.findings.console import is_kernel_line
+from kverdict.guestroot import RESULTS
 from kverdict.models import Accelerator, Frozen
-from kverdict.proc import Finished, stream
+from kverdict.proc import Finished
 from kverdict.progress import Progress
-from kverdict.virtme import RESULTS, Machine, command
+from kverdict.sandbox import Isolation
+from kverdict.virtme import Machine, session
 
 KVM_DEVICE = Path("/dev/kvm")
 PROBE_SECONDS = 25.0
@@ -33,14 +35,19 @@ class Choice(Frozen):
     why: str  # one line for the report
 
 
-def choose_accelerator(asked: str, bzimage: Path, progress: Progress) -> Choice:
+def choose_accelerator(
+    asked: str,
+    bzimage: Path,
+    progress: Progress,
+    isolation: Isolation = Isolation.BUBBLEWRAP,
+) -> Choice:
     """``asked`` is "auto", "kvm" or "tcg".
 
     Raises InfraError when "kvm" is asked for and a guest does not run on it.
     """
     if asked == "tcg":
         return Choice(accelerator=Accelerator.TCG, why="asked for")
-    trouble = kvm_trouble(bzimage, progress)
+    trouble = kvm_trouble(bzimage, progress, isolation)
     if trouble is None:
         return Choice(accelerator=Accelerator.KVM, why="a probe guest booted on it")
     if asked == "kvm":
@@ -48,7 +55,9 @@ def choose_accelerator(asked: str, bzimage: Path, progress: Progress) -> Choice:
     return Choice(accelerator=Accelerator.TCG, why=f"no KVM: {trouble}")
 
 
-def kvm_trouble(bzimage: Path, progress: Progress) -> str | None:
+def kvm_trouble(
+    bzimage: Path, progress: Progress, isolation: Isolation = Isolation.BUBBLEWRAP
+) -> str | None:
     """Why no guest with a /dev/kvm of its own runs on KVM here, None when one did."""
     if not KVM_DEVICE.exists():
         return f"there is no {KVM_DEVICE}"
@@ -58,10 +67,10 @@ def kvm_trouble(bzimage: Path, progress: Progress) -> str | None:
         progress.task("  does KVM work here?"),
         tempfile.TemporaryDirectory(prefix="kverdict-probe-") as folder,
     ):
-        return _probe(bzimage, Path(folder))
+        return _probe(bzimage, Path(folder), isolation)
 
 
-def _probe(bzimage: Path, folder: Path) -> str | None:
+def _probe(bzimage: Path, folder: Path, isolation: Isolation) -> str | None:
     results, console = folder / "results", folder / "console.log"
     results.mkdir()
     began = time.monotonic()
@@ -76,15 +85,17 @@ def _probe(bzimage: Path, folder: Path) -> str | None:
             return f"no word from the kernel within {_SILENT_SECONDS:.0f} s"
         return None
 
-    finished = stream(
-        command(
-            bzimage,
-            f"touch {RESULTS / _ALIVE}; test ! -c {KVM_DEVICE} || touch {RESULTS / _NESTED}",
-            results=results,
-            suite=None,
-            machine=Machine(Accelerator.KVM, memory_mib=512),
-            file_limit=1 << 20,
-        ),
+    probe = session(
+        bzimage,
+        f"> {RESULTS / _ALIVE}; test ! -c {KVM_DEVICE} || > {RESULTS / _NESTED}",
+        results=results,
+        suite=None,
+        machine=Machine(Accelerator.KVM, memory_mib=512),
+        file_limit=1 << 20,
+        isolation=isolation,
+    )
+    finished = probe.sandbox.stream(
+        probe.argv,
         log=console,
         timeout=PROBE_SECONDS,
         log_limit=_CONSOLE_LIMIT,

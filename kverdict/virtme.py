@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How virtme-ng is started: one command line for the suite, the benchmark and the probe.
 
-The guest's root is the sandbox's root over 9p, read-only: the guest sees what was bound into the
-sandbox and nothing else of the host.  Its one way out is the results folder.
+The guest's root is a folder of its own (kverdict/guestroot.py) over 9p, read-only: of the host it
+sees a shell and Python.  Its one way out is the results folder.
 
 virtme-ng's ``vng`` glues a shell command from its options and runs it with ``sh -c``; what it
 runs in the end is ``virtme.commands.run`` of the same package, which takes an argv list.  So that
@@ -11,24 +11,14 @@ is what is started here.
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from kverdict.guestroot import HOST_ROOT, RESULTS, SUITE, guest_root
 from kverdict.models import Accelerator
-from kverdict.sandbox import Bind, Sandbox, python_command
+from kverdict.sandbox import Bind, Isolation, Sandbox, default_limits, python_command
 
-RESULTS = Path("/results")
-SUITE = Path("/kverdict/guest")
 _BZIMAGE = Path("/bzImage")
-_EMPTY = (
-    # virtme-ng's init mounts sysfs, debugfs and tracefs where there is a /sys; it cannot make one.
-    Path("/sys"),
-    # Holds systemd-udevd on some machines, which virtme-ng's init would start and wait for: 2.4 s
-    # of an emulated boot of 5 s, for devices that no case uses.
-    Path("/usr/lib/systemd"),
-)
-_SYSTEM_PYTHON = Path("/usr/bin/python3")
 
 
 @dataclass(frozen=True)
@@ -56,7 +46,15 @@ class Machine:
         return ["-accel", "tcg", "-cpu", "max"]
 
 
-def command(
+@dataclass(frozen=True)
+class Session:
+    """One boot: the sandbox that QEMU runs in, and virtme-ng's argv there."""
+
+    sandbox: Sandbox
+    argv: tuple[str, ...]
+
+
+def session(
     bzimage: Path,
     script: str,
     *,
@@ -65,23 +63,31 @@ def command(
     machine: Machine,
     kernel_options: tuple[str, ...] = (),
     file_limit: int,
-) -> list[str]:
-    """The argv that boots ``bzimage`` in the sandbox, runs the shell ``script`` and powers off.
+    isolation: Isolation = Isolation.BUBBLEWRAP,
+) -> Session:
+    """What boots ``bzimage`` in the sandbox, runs the shell ``script`` and powers off.
 
-    ``suite`` is bound at /kverdict/guest, ``results`` read-write at /results.  No file that the
-    guest writes grows over ``file_limit`` bytes.  Raises ToolMissing without bubblewrap.
+    ``suite`` is a folder, seen at SUITE in the guest; ``results`` is its only writable one, at
+    RESULTS.  No file that the guest writes grows over ``file_limit`` bytes: QEMU writes them with
+    that limit on its own files, so that write() in the guest fails with EFBIG (Python, which
+    starts QEMU, has SIGXFSZ ignored).
     """
-    binds = [Bind(bzimage, _BZIMAGE), Bind(results, RESULTS, writable=True)]
+    root = guest_root() if isolation is Isolation.BUBBLEWRAP else HOST_ROOT
+    binds = [Bind(bzimage, _BZIMAGE), Bind(results, RESULTS, writable=True), *root.binds]
     if suite is not None:
-        binds.append(Bind(suite, SUITE))
+        binds.append(Bind(suite, root.inside(SUITE)))
     sandbox = Sandbox(
         binds=tuple(binds),
         kvm=machine.accelerator is Accelerator.KVM,
         python=True,
-        empty=_EMPTY,
+        folders=root.folders,
+        links=root.links,
+        limits=replace(default_limits(), file_size=file_limit),
+        isolation=isolation,
     )
     virtme = [
         *("--kimg", str(_BZIMAGE)),
+        *("--root", str(root.place)),
         *("--mods", "none"),
         *("--memory", f"{machine.memory_mib}M"),
         *("--cpus", str(machine.cpus)),
@@ -89,19 +95,14 @@ def command(
         # With KVM, virtme-ng says accel=kvm:tcg, which falls back without a word. The accelerator
         # is always named in qemu_options() instead, so that what is reported is what ran.
         "--disable-kvm",
-        *("--rwdir", str(RESULTS)),
+        *("--rwdir", f"{RESULTS}={RESULTS}"),
         "--show-boot-console",
         "--verbose",
         *(word for option in _kernel_options(kernel_options) for word in ("--kopt", option)),
         *("--script-sh", script),
         *(f"--qemu-opt={option}" for option in machine.qemu_options()),
     ]
-    # QEMU writes the guest's files with its own limit on file size: write() in the guest fails
-    # with EFBIG (Python, which starts QEMU, has SIGXFSZ ignored).
-    return [
-        *("prlimit", f"--fsize={file_limit}", "--"),
-        *sandbox.wrap(python_command("virtme.commands.run", *virtme)),
-    ]
+    return Session(sandbox, tuple(python_command("virtme.commands.run", *virtme)))
 
 
 def _kernel_options(extra: tuple[str, ...]) -> tuple[str, ...]:
@@ -122,11 +123,3 @@ def _kernel_options(extra: tuple[str, ...]) -> tuple[str, ...]:
         "oops=panic",
         *extra,
     )
-
-
-def guest_python() -> Path:
-    """The interpreter that runs the suite: the system's, else the base of this one."""
-    if _SYSTEM_PYTHON.exists():
-        return _SYSTEM_PYTHON
-    base = getattr(sys, "_base_executable", sys.executable)
-    return Path(base).resolve()

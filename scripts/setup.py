@@ -82,6 +82,7 @@ def installed(package: str) -> bool:
 PROGRAMS = {
     "git": "git",
     "bubblewrap": "bwrap",
+    "busybox-static": "busybox",
     "qemu-system-x86": "qemu-system-x86_64",
     "make": "make",
     "gcc": "gcc",

@@ -10,9 +10,7 @@ for each way of getting stuck.
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import stat
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +21,7 @@ from typing import Self
 from kverdict.errors import InfraError
 from kverdict.findings import console as console_findings
 from kverdict.findings.suite import read_results
+from kverdict.guestroot import RESULTS, SUITE, guest_python
 from kverdict.models import (
     Accelerator,
     Frozen,
@@ -31,9 +30,10 @@ from kverdict.models import (
     Splat,
     SplatKind,
 )
-from kverdict.proc import stream
 from kverdict.progress import Progress
-from kverdict.virtme import RESULTS, SUITE, Machine, command, guest_python
+from kverdict.sandbox import Isolation
+from kverdict.sandbox import folder_use as folder_use
+from kverdict.virtme import Machine, session
 
 RESULTS_FILE = "results.jsonl"
 TAIL_LINES = 40
@@ -132,29 +132,6 @@ class Watch:
         return None
 
 
-def folder_use(folder: Path, most_files: int) -> tuple[int, int]:
-    """Bytes and number of files under ``folder``; stops counting over ``most_files``.
-
-    The guest writes there: links are not followed, and what vanishes in between does not matter.
-    """
-    total, files = 0, 0
-    pending = [folder]
-    while pending and files <= most_files:
-        try:
-            with os.scandir(pending.pop()) as entries:
-                for entry in entries:
-                    files += 1
-                    if files > most_files:
-                        break
-                    status = entry.stat(follow_symlinks=False)
-                    total += status.st_blocks * 512 if stat.S_ISREG(status.st_mode) else 0
-                    if stat.S_ISDIR(status.st_mode):
-                        pending.append(Path(entry.path))
-        except OSError:
-            continue
-    return total, files
-
-
 class _Eye:
     """Looks at a running guest for proc.stream and remembers why it had to end."""
 
@@ -220,6 +197,7 @@ def boot(
     limits: Limits,
     progress: Progress,
     mode: Mode = Mode.SUITE,
+    isolation: Isolation = Isolation.BUBBLEWRAP,
 ) -> Guest:
     """Boot ``bzimage``, run the suite's ``mode`` in it and read what it reported.
 
@@ -234,7 +212,7 @@ def boot(
     scaled = limits.scaled(factor)
     machine = machine_for(mode, accelerator)
     _prepare(results, {**facts, "time_scale": factor, "bench_unit": bench_unit(machine)})
-    argv = command(
+    guest = session(
         bzimage,
         _script(mode),
         results=results,
@@ -242,6 +220,7 @@ def boot(
         machine=machine,
         kernel_options=kernel_options(scaled),
         file_limit=limits.results_bytes,
+        isolation=isolation,
     )
     eye = _Eye(results, scaled)
     title = f"  {'benchmark' if mode is Mode.BENCH else 'guest'} ({accelerator.value})"
@@ -251,8 +230,8 @@ def boot(
             task.update(done=eye.watch.last.at, note=eye.case)
             return eye.look()
 
-        finished = stream(
-            argv,
+        finished = guest.sandbox.stream(
+            guest.argv,
             log=console,
             timeout=scaled.whole + _LATE,
             log_limit=limits.console_bytes,

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The guest's root folder: a shell, Python with its standard library, and nothing of the host's.
+
+It is put together inside the sandbox, from read-only binds under /guest, and exported to the guest
+over 9p.  What is bound there follows from what the programs need: the libraries that the dynamic
+loader names for them (ldd(1)).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kverdict import proc
+from kverdict.errors import InfraError
+from kverdict.proc import ToolMissing
+from kverdict.sandbox import Bind
+
+ROOT = Path("/guest")
+SUITE = Path("/kverdict/guest")
+RESULTS = Path("/results")
+# What virtme-ng runs to mount its tools with another root than the host's, then its init. The
+# host's own mount(8) is set-uid for a user whom the guest does not know as root.
+_APPLETS = ("sh", "mount", "mkdir")
+_FOLDERS = ("proc", "sys", "dev", "run", "tmp", "etc", "var", "root", "home", "mnt")
+_MERGED_USR = ("bin", "sbin", "lib", "lib64")
+_SYSTEM_PYTHON = Path("/usr/bin/python3")
+# "libz.so.1 => /lib/x86_64-linux-gnu/libz.so.1 (0x7f...)", "/lib64/ld-linux-x86-64.so.2 (0x7f...)"
+_LDD = re.compile(r"^\t(?:\S+ => )?(/\S+) \(0x[0-9a-f]+\)$", re.MULTILINE)
+_ASK = (
+    "import json, os, sys, sysconfig; print(json.dumps({"
+    "'executable': os.path.realpath(sys.executable), "
+    "'library': sysconfig.get_path('stdlib'), 'platform': sysconfig.get_path('platstdlib')}))"
+)
+
+
+@dataclass(frozen=True)
+class GuestRoot:
+    """The folder in the sandbox that becomes the guest's root, and what it is made of."""
+
+    place: Path
+    binds: tuple[Bind, ...] = ()
+    folders: tuple[Path, ...] = ()
+    links: tuple[tuple[Path, str], ...] = ()
+
+    def inside(self, path: Path) -> Path:
+        """Where the sandbox has what the guest sees at ``path``."""
+        return self.place / path.relative_to("/")
+
+
+# Without a sandbox nothing can be put together: the guest sees all of the host, read-only.
+HOST_ROOT = GuestRoot(Path("/"))
+
+
+def guest_root() -> GuestRoot:
+    """Raises InfraError when the interpreter does not answer, ToolMissing without a program."""
+    interpreter = guest_python()
+    told = _told(interpreter)
+    executable = Path(told["executable"])
+    libraries = sorted({Path(told["library"]), Path(told["platform"])})
+    modules = sorted(path for place in libraries for path in (place / "lib-dynload").glob("*.so"))
+    busybox = _busybox()
+    files = sorted({busybox, executable, *_needed([executable, busybox, *modules])})
+    outside = [path for path in files if not any(path.is_relative_to(tree) for tree in libraries)]
+    return GuestRoot(
+        place=ROOT,
+        binds=tuple(Bind(path, _in_guest(path)) for path in (*libraries, *outside)),
+        folders=tuple(ROOT / name for name in (*_FOLDERS, str(RESULTS).lstrip("/"))),
+        links=(
+            *((ROOT / name, f"usr/{name}") for name in _merged()),
+            *((ROOT / "usr/bin" / name, str(busybox)) for name in _APPLETS),
+            *(((_in_guest(interpreter), str(executable)),) if interpreter != executable else ()),
+        ),
+    )
+
+
+def guest_python() -> Path:
+    """The interpreter that runs the suite: the system's, else the base of this one."""
+    if _SYSTEM_PYTHON.exists():
+        return _SYSTEM_PYTHON
+    base = getattr(sys, "_base_executable", sys.executable)
+    return Path(base).resolve()
+
+
+def _busybox() -> Path:
+    found = shutil.which("busybox")
+    if found is None:
+        raise ToolMissing("busybox is not installed", "run `make setup`: it is the guest's shell")
+    return _unmerged(Path(found))
+
+
+def _told(interpreter: Path) -> dict[str, str]:
+    done = proc.run([str(interpreter), "-I", "-c", _ASK], check=True, timeout=60)
+    try:
+        told: dict[str, str] = json.loads(done.text)
+    except ValueError as error:
+        raise InfraError(f"{interpreter} does not say where its library is", "run it") from error
+    return told
+
+
+def _needed(programs: Iterable[Path]) -> set[Path]:
+    """The shared libraries of ``programs``, by the names under which the loader finds them."""
+    done = proc.run(["ldd", *map(str, programs)], timeout=60)
+    return {_unmerged(Path(name)) for name in _LDD.findall(done.text)}
+
+
+def _unmerged(path: Path) -> Path:
+    """/lib/x/libc.so.6 -> /usr/lib/x/libc.so.6 where /lib is a link to usr/lib."""
+    return path.parent.resolve() / path.name
+
+
+def _merged() -> tuple[str, ...]:
+    return tuple(name for name in _MERGED_USR if Path("/", name).is_symlink())
+
+
+def _in_guest(path: Path) -> Path:
+    return ROOT / path.relative_to("/")
