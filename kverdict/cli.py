@@ -85,6 +85,11 @@ def commands() -> None:
 @click.option("-j", "--jobs", type=click.IntRange(min=1), help="Jobs of make; default: all cores.")
 @click.option("--config", type=click.Path(path_type=Path), help="Settings; default pipeline.toml.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option(
+    "--unsafe-no-sandbox",
+    is_flag=True,
+    help="Run the series' code with all your rights; the report says so.",
+)
 def verify(
     series: tuple[str, ...],
     tree: str | None,
@@ -96,6 +101,7 @@ def verify(
     jobs: int | None,
     config: Path | None,
     quiet: bool,
+    unsafe_no_sandbox: bool,
 ) -> int:
     """Verify SERIES on a kernel tree.
 
@@ -113,6 +119,7 @@ def verify(
         accelerator=accelerator,
         bench_mib=bench_mib,
         jobs=jobs or len(os.sched_getaffinity(0)),
+        unsafe_no_sandbox=unsafe_no_sandbox,
     )
     run = workflow.verify(request, chosen, to_stderr(quiet))
     _show(run)

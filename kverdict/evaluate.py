@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -28,32 +27,44 @@ from kverdict.models import (
     GuestEnd,
     Recipe,
 )
+from kverdict.objects import object_tree
 from kverdict.proc import run
 from kverdict.progress import Progress
-from kverdict.runs import MANIFEST, Slot, Store, digest_of, file_digest, slot, write_atomically
-from kverdict.sandbox import read_left
+from kverdict.runs import (
+    MANIFEST,
+    Slot,
+    Store,
+    digest_of,
+    file_digest,
+    scratch,
+    slot,
+    write_atomically,
+)
+from kverdict.sandbox import Isolation, read_left
 from kverdict.stages import boot, configure
 from kverdict.stages import build as building
-from kverdict.stages.kmake import ARCH, has_ccache
+from kverdict.stages.kmake import ARCH, Ccache, has_ccache
 from kverdict.trees import Tree
 from kverdict.worktrees import checkout
 
 # Our own code that a stored result depends on: what a changed program would say is not known.
 CONFIG_AND_BUILD = (
     "kconfig/*.py",
+    "objects.py",
+    "sandbox.py",
     "stages/kmake.py",
     "stages/configure.py",
     "stages/build.py",
     "findings/warnings.py",
-    "sandbox.py",
 )
 BOOT_AND_TEST = (
     "stages/boot.py",
     "findings/console.py",
     "findings/suite.py",
     "accelerator.py",
-    "virtme.py",
+    "guestroot.py",
     "sandbox.py",
+    "virtme.py",
 )
 
 KVM_HEADER = "include/uapi/linux/kvm.h"
@@ -72,7 +83,12 @@ GUEST_FILES = (
 CONCLUSIVE = (GuestEnd.DONE, GuestEnd.PANIC)
 
 
-def recipe_of(fragments: Sequence[Path], accelerator: str, bench_mib: int) -> Recipe:
+def recipe_of(
+    fragments: Sequence[Path],
+    accelerator: str,
+    bench_mib: int,
+    isolation: Isolation = Isolation.BUBBLEWRAP,
+) -> Recipe:
     """Raises ToolMissing for a compiler or QEMU that is not there, before any work is done."""
     return Recipe(
         arch=ARCH,
@@ -86,6 +102,7 @@ def recipe_of(fragments: Sequence[Path], accelerator: str, bench_mib: int) -> Re
         code=(_code(*CONFIG_AND_BUILD), _code(*BOOT_AND_TEST)),
         accelerator=accelerator,
         bench_mib=bench_mib,
+        isolation=isolation.value,
     )
 
 
@@ -123,6 +140,7 @@ class Engine:
     jobs: int
     limits: boot.Limits
     progress: Progress
+    protection: tuple[str, ...] = ()  # what keeps strangers' code apart here, in words
     choice: Choice | None = None  # the accelerator, once it is known; None: as the recipe says
 
     def like(self, guest: Guest) -> Engine:
@@ -145,17 +163,25 @@ class Engine:
         with slot(self.cache / "slots", name, self.progress) as mine:
             yield mine
 
-    def evaluate(self, commit: str, describe: str, mine: Slot, evaluations: Path) -> Evaluation:
+    @property
+    def isolation(self) -> Isolation:
+        return Isolation(self.recipe.isolation)
+
+    def evaluate(
+        self, commit: str, describe: str, mine: Slot, evaluations: Path, *, strangers: bool = True
+    ) -> Evaluation:
         """All that the recipe says about ``commit``; logs go to ``evaluations``/<key>/.
 
-        Raises InfraError for our trouble and PatchError when the tree's Kconfig does not parse.
+        ``strangers`` says that the commit is not the user's: what its build leaves behind is used
+        for nothing else.  Raises InfraError for our trouble and PatchError when the tree's Kconfig
+        does not parse.
         """
         tree_id = self.tree.tree_id(commit)
         key = digest_of(tree_id, self.recipe.model_dump(mode="json"))
         folder = evaluations / key
         folder.mkdir(parents=True, exist_ok=True)
         self.progress.say(f"{describe}: {commit[:12]}")
-        built = self.build(commit, mine, folder)
+        built = self.build(commit, mine, folder, strangers=strangers)
         guest = self._guest(built, commit, folder) if built.build.ok else None
         evaluation = Evaluation(
             key=key,
@@ -171,12 +197,12 @@ class Engine:
 
     # --- configure and build ----------------------------------------------------------------------
 
-    def build(self, commit: str, mine: Slot, folder: Path) -> Built:
+    def build(self, commit: str, mine: Slot, folder: Path, *, strangers: bool = True) -> Built:
         """The first half of an evaluation; logs and the config go to ``folder``."""
         key = self._build_key(commit)
         stored = self.store.find("builds", key)
         if stored is None:
-            stored = self._build(commit, mine, folder, key)
+            stored = self._build(commit, mine, folder, key, strangers)
         else:
             self.progress.say("  configured and built before")
             _copy(stored, folder)
@@ -193,34 +219,44 @@ class Engine:
             self.recipe.arch,
             self.recipe.fragments,
             self.recipe.toolchain,
+            self.recipe.isolation,
         )
 
     def built_folder(self, commit: str) -> Path | None:
         """Where bzImage and vmlinux of a commit are that was evaluated before."""
         return self.store.find("builds", self._build_key(commit))
 
-    def _build(self, commit: str, mine: Slot, folder: Path, key: str) -> Path:
+    def _build(self, commit: str, mine: Slot, folder: Path, key: str, strangers: bool) -> Path:
         if _digests(self.fragments) != self.recipe.fragments:
             raise UserError("a Kconfig fragment was changed during the run", "start again")
         checkout(self.tree.repo, commit, mine.src, progress=self.progress)
-        config = configure.configure(mine.src, mine.obj, self.fragments, progress=self.progress)
-        write_atomically(folder / "config.json", config.to_json())
-        shutil.copyfile(mine.obj / ".config", folder / "config")
-        ccache = self.cache / "ccache"
-        ccache.mkdir(exist_ok=True)
-        result = building.build(
-            mine.src,
-            mine.obj,
-            log=folder / "build.log",
-            ccache=ccache if has_ccache() else None,
-            jobs=self.jobs,
-            progress=self.progress,
-        )
-        write_atomically(folder / "build.json", result.to_json())
-        files = [folder / name for name in ("config.json", "config", "build.log", "build.json")]
-        if result.ok:
-            files += [mine.obj / building.BZIMAGE, mine.obj / building.VMLINUX]
-        return self.store.add("builds", key, files)
+        with object_tree(mine, strangers=strangers, progress=self.progress) as obj:
+            config = configure.configure(
+                mine.src, obj, self.fragments, progress=self.progress, isolation=self.isolation
+            )
+            write_atomically(folder / "config.json", config.to_json())
+            write_atomically(folder / "config", read_left(obj / ".config", configure.CONFIG_LIMIT))
+            result = building.build(
+                mine.src,
+                obj,
+                log=folder / "build.log",
+                ccache=self._ccache(strangers),
+                jobs=self.jobs,
+                progress=self.progress,
+                isolation=self.isolation,
+            )
+            write_atomically(folder / "build.json", result.to_json())
+            files = [folder / name for name in ("config.json", "config", "build.log", "build.json")]
+            if result.ok:
+                files += [obj / building.BZIMAGE, obj / building.VMLINUX]
+            return self.store.add("builds", key, files)
+
+    def _ccache(self, strangers: bool) -> Ccache | None:
+        if not has_ccache():
+            return None
+        folder = self.cache / "ccache"
+        folder.mkdir(exist_ok=True)
+        return Ccache(folder, readonly=strangers)
 
     # --- boot and test ----------------------------------------------------------------------------
 
@@ -229,6 +265,7 @@ class Engine:
         key = digest_of(
             self.recipe.code[1],
             self.recipe.host,
+            self.recipe.isolation,
             built.build.bzimage_digest,
             self.recipe.suite,
             self.choice.accelerator.value if self.choice else self.recipe.accelerator,
@@ -254,7 +291,9 @@ class Engine:
         return uapi.facts_from_header(header.decode(errors="replace"))
 
     def _boot(self, bzimage: Path, facts: uapi.Facts, folder: Path) -> Guest:
-        choice = self.choice or choose_accelerator(self.recipe.accelerator, bzimage, self.progress)
+        choice = self.choice or choose_accelerator(
+            self.recipe.accelerator, bzimage, self.progress, self.isolation
+        )
         guest = self._session(bzimage, facts, folder, choice, boot.Mode.SUITE)
         if guest.end is GuestEnd.LOST:
             # No word on the console either: weak evidence, it may have been killed from outside.
@@ -285,11 +324,13 @@ class Engine:
     ) -> Guest:
         """One boot; its console and results stay in ``folder``, by the mode's name."""
         prefix = "" if mode is boot.Mode.SUITE else "bench-"
-        with tempfile.TemporaryDirectory(prefix="results-", dir=folder) as results:
+        with scratch(folder, "results-") as home:
+            results = home / "results"  # given to the sandbox's user; the lock stays ours
+            results.mkdir()
             try:
                 return boot.boot(
                     bzimage,
-                    results=Path(results),
+                    results=results,
                     console=folder / f"{prefix}console.log",
                     suite=SUITE_FOLDER,
                     facts=facts_document(facts, bench_mib=self.recipe.bench_mib),
@@ -298,10 +339,10 @@ class Engine:
                     limits=self.limits,
                     progress=self.progress,
                     mode=mode,
+                    isolation=self.isolation,
                 )
             finally:
-                kept = folder / f"{prefix}results.jsonl"
-                _keep_results(Path(results), kept, self.limits.results_bytes)
+                _keep_results(results, folder / f"{prefix}results.jsonl", self.limits.results_bytes)
 
 
 def _keep_results(results: Path, kept: Path, limit: int) -> None:

@@ -595,12 +595,24 @@ def _tests_evidence(name: str, guest: Guest) -> Evidence:
 
 
 def judge(
-    series: Series, base: BaseChoice, applied: Applied, before: Evaluation, after: Evaluation
+    series: Series,
+    base: BaseChoice,
+    applied: Applied,
+    before: Evaluation,
+    after: Evaluation,
+    *,
+    protection: Sequence[str],
 ) -> Verdict:
-    """The verdict on a series that was applied and evaluated."""
+    """The verdict on a series that was applied and evaluated.
+
+    ``protection`` is what kept its code apart, in words; empty when nothing did.
+    """
     cases = judge_cases(before.guest, after.guest)
     findings = find(before, after, cases)
-    evidence = gather_evidence(series, base, applied, before, after)
+    evidence = (
+        *gather_evidence(series, base, applied, before, after),
+        _sandbox_evidence(protection),
+    )
     counted = Counter(case.verdict for case in cases)
     overall, headline = _overall(before, after, cases, findings, evidence)
     return Verdict(
@@ -613,6 +625,15 @@ def judge(
         findings=findings,
         evidence=evidence,
     )
+
+
+def _sandbox_evidence(protection: Sequence[str]) -> Evidence:
+    if protection:
+        return Evidence(name="sandbox", proof=Proof.HOLDS, text="; ".join(protection))
+    text = (
+        "none (--unsafe-no-sandbox): the series' code could do anything here, also to these results"
+    )
+    return Evidence(name="sandbox", proof=Proof.FAILS, text=text)
 
 
 def _overall(

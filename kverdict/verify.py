@@ -14,10 +14,19 @@ from kverdict import __version__
 from kverdict.errors import InfraError, PatchError, UserError
 from kverdict.evaluate import Engine, recipe_of
 from kverdict.git import Repository
-from kverdict.models import Applied, BaseChoice, BaseHow, Frozen, Series, SourceKind
+from kverdict.models import (
+    Applied,
+    BaseChoice,
+    BaseHow,
+    Frozen,
+    Prerequisite,
+    Series,
+    SourceKind,
+)
 from kverdict.progress import Progress
 from kverdict.render.report import render
 from kverdict.runs import finish_run, open_run, read_state, write_atomically
+from kverdict.sandbox import Isolation, protection
 from kverdict.settings import DEFAULT_FRAGMENTS, HOME, Settings, find_fragment
 from kverdict.stages import fetch
 from kverdict.stages.apply import apply_series
@@ -42,6 +51,11 @@ class Request(Frozen):
     accelerator: str
     bench_mib: int
     jobs: int
+    unsafe_no_sandbox: bool = False
+
+    @property
+    def isolation(self) -> Isolation:
+        return Isolation.NONE if self.unsafe_no_sandbox else Isolation.BUBBLEWRAP
 
 
 @dataclass(frozen=True)
@@ -61,6 +75,7 @@ def request_of(
     accelerator: str | None = None,
     bench_mib: int | None = None,
     jobs: int = 1,
+    unsafe_no_sandbox: bool = False,
 ) -> Request:
     """What the command line says, else what the settings say."""
     chosen = tree or settings.kernel.tree
@@ -75,6 +90,7 @@ def request_of(
         accelerator=accelerator or settings.guest.accelerator,
         bench_mib=settings.guest.bench_mib if bench_mib is None else bench_mib,
         jobs=jobs,
+        unsafe_no_sandbox=unsafe_no_sandbox,
     )
 
 
@@ -218,12 +234,13 @@ def engine_of(request: Request, settings: Settings, tree: Tree, progress: Progre
     fragments = tuple(find_fragment(name) for name in request.fragments)
     return Engine(
         tree=tree,
-        recipe=recipe_of(fragments, request.accelerator, request.bench_mib),
+        recipe=recipe_of(fragments, request.accelerator, request.bench_mib, request.isolation),
         fragments=fragments,
         cache=settings.cache_folder,
         jobs=request.jobs,
         limits=Limits(),
         progress=progress,
+        protection=protection(request.isolation),
     )
 
 
@@ -233,18 +250,38 @@ def _evaluate(
     evaluations = folder / "evaluations"
     count = len(applied.patches)
     with engine.slot() as mine:
-        before = engine.evaluate(base.sha, "base", mine, evaluations)
+        before = engine.evaluate(
+            base.sha, "base", mine, evaluations, strangers=bool(_from_archive(base))
+        )
         if before.guest is not None:
             engine = engine.like(before.guest)
-        after = engine.evaluate(applied.tip, f"patch {count}/{count}", mine, evaluations)
+        after = engine.evaluate(
+            applied.tip,
+            f"patch {count}/{count}",
+            mine,
+            evaluations,
+            strangers=series.kind is not SourceKind.REV_RANGE,
+        )
     return Report(
-        verdict=judge(series, base, applied, before, after),
+        verdict=judge(
+            series,
+            base,
+            applied,
+            before,
+            after,
+            protection=engine.protection,
+        ),
         series=series,
         base=base,
         applied=applied,
         base_evaluation=before,
         patched_evaluation=after,
     )
+
+
+def _from_archive(base: BaseChoice) -> tuple[Prerequisite, ...]:
+    """Prerequisites that were mailed, too: such a base is not the user's own commit."""
+    return tuple(item for item in base.prerequisites if item.state.startswith("applied"))
 
 
 def reproduce(request: Request, series: Series, base: BaseChoice) -> tuple[str, ...]:
@@ -254,6 +291,8 @@ def reproduce(request: Request, series: Series, base: BaseChoice) -> tuple[str, 
         words += ["--base", base.ref]
     if series.kind is SourceKind.MESSAGE_ID:
         words += ["--revision", str(series.revision)]
+    if request.unsafe_no_sandbox:
+        words.append("--unsafe-no-sandbox")
     for name in request.fragments:
         if name not in DEFAULT_FRAGMENTS:
             words += ["--fragment", name]

@@ -30,11 +30,11 @@ from kverdict import uapi  # noqa: E402
 from kverdict import verify as workflow  # noqa: E402
 from kverdict.evaluate import KVM_HEADER, SUITE_FOLDER, Engine  # noqa: E402
 from kverdict.findings.suite import facts_document  # noqa: E402
-from kverdict.proc import run  # noqa: E402
+from kverdict.proc import failure_of  # noqa: E402
 from kverdict.progress import Silent, Task  # noqa: E402
 from kverdict.settings import Settings  # noqa: E402
 from kverdict.stages import boot, build  # noqa: E402
-from kverdict.stages.kmake import make_command, make_sandbox  # noqa: E402
+from kverdict.stages.kmake import Ccache, make_command, make_sandbox  # noqa: E402
 from kverdict.trees import open_tree  # noqa: E402
 from kverdict.verdict import Report  # noqa: E402
 from kverdict.worktrees import checkout  # noqa: E402
@@ -133,12 +133,14 @@ def show(measured: Measured) -> None:
 def bare_make(engine: Engine, base: str, tip: str) -> float:
     """The revision's incremental make and nothing around it: base built first, then timed."""
     with engine.slot() as slot:
-        sandbox = make_sandbox(slot.src, slot.obj, engine.cache / "ccache")
-        argv = sandbox.wrap(make_command(build.TARGETS, jobs=engine.jobs))
+        sandbox = make_sandbox(slot.src, slot.obj, Ccache(engine.cache / "ccache"))
         seconds = 0.0
         for commit in (base, tip):
             checkout(engine.tree.repo, commit, slot.src, progress=Silent())
-            seconds = run(argv, timeout=3600, check=True).seconds
+            done = sandbox.run(make_command(build.TARGETS, jobs=engine.jobs), timeout=3600)
+            if not done.ok:
+                raise failure_of(done)
+            seconds = done.seconds
     return seconds
 
 

@@ -302,7 +302,14 @@ def report(
     }
     old, new = base_evaluation or before(), patched_evaluation or evaluation()
     return Report(
-        verdict=judge(parts["series"], parts["base"], parts["applied"], old, new),
+        verdict=judge(
+            parts["series"],
+            parts["base"],
+            parts["applied"],
+            old,
+            new,
+            protection=("bubblewrap 0.8.0", "no network"),
+        ),
         base_evaluation=old,
         patched_evaluation=new,
         **parts,

@@ -68,7 +68,7 @@ class FakeBoot:
     calls: list[dict[str, Any]] = field(default_factory=list)
     change: Callable[[Guest, Mapping[str, Any]], Guest] = lambda guest, facts: guest
 
-    def choose(self, asked: str, bzimage: Path, progress: object) -> Choice:
+    def choose(self, asked: str, bzimage: Path, *rest: object) -> Choice:
         return Choice(accelerator=Accelerator.TCG, why="a double")
 
     def boot(self, bzimage: Path, **options: Any) -> Guest:

@@ -13,10 +13,11 @@ from kverdict import elf
 from kverdict.errors import ExitStatus, InfraError
 from kverdict.findings import warnings
 from kverdict.models import Build, Diagnostic
-from kverdict.proc import Finished, stream
+from kverdict.proc import Finished
 from kverdict.progress import Progress, Task
-from kverdict.runs import file_digest
-from kverdict.stages.kmake import make_command, make_sandbox
+from kverdict.runs import discard, file_digest
+from kverdict.sandbox import DISK_IS_FULL, Isolation, Sandbox
+from kverdict.stages.kmake import Ccache, make_command, make_sandbox
 
 TARGETS = ("bzImage",)
 BZIMAGE = Path("arch/x86/boot/bzImage")
@@ -37,10 +38,11 @@ def build(
     obj: Path,
     *,
     log: Path,
-    ccache: Path | None,
+    ccache: Ccache | None,
     jobs: int,
     progress: Progress,
     limit: float = 3 * HOURS,
+    isolation: Isolation = Isolation.BUBBLEWRAP,
 ) -> Build:
     """Build what ``obj``/.config says; the whole log is kept in ``log``.
 
@@ -48,17 +50,18 @@ def build(
     counts; the log of the first try then stays beside as ``<name>.incremental``.  A full disk, a
     killed compiler and a time limit are InfraError, never the patch's failure.
     """
-    clean = not _has_objects(obj)
-    made = _make(src, obj, log, ccache, jobs, progress, limit, clean)
+    clean = not has_objects(obj)
+    sandbox = make_sandbox(src, obj, ccache, isolation=isolation)
+    made = _make(sandbox, log, jobs, progress, limit, clean)
     seconds = made.seconds
     if not made.ok:
         _raise_if_ours(made, log, obj)
         if not clean:
             progress.say("the incremental build failed; a clean build decides")
             log.rename(log.with_name(log.name + ".incremental"))
-            _empty_objects(obj)
+            empty_objects(obj)
             clean = True
-            made = _make(src, obj, log, ccache, jobs, progress, limit, clean)
+            made = _make(sandbox, log, jobs, progress, limit, clean)
             seconds += made.seconds
             if not made.ok:
                 _raise_if_ours(made, log, obj)
@@ -68,19 +71,16 @@ def build(
 
 
 def _make(
-    src: Path,
-    obj: Path,
+    sandbox: Sandbox,
     log: Path,
-    ccache: Path | None,
     jobs: int,
     progress: Progress,
     limit: float,
     clean: bool,
 ) -> Finished:
-    sandbox = make_sandbox(src, obj, ccache)
     with progress.task("build, clean" if clean else "build, incremental") as task:
-        return stream(
-            sandbox.wrap(make_command(TARGETS, jobs=jobs)),
+        return sandbox.stream(
+            make_command(TARGETS, jobs=jobs),
             log=log,
             timeout=limit,
             log_limit=LOG_LIMIT,
@@ -101,22 +101,28 @@ class _StepCounter:
             self._task.update(note=f"{self._count} steps, {step[1]} {step[2]}")
 
 
-def _has_objects(obj: Path) -> bool:
+def has_objects(obj: Path) -> bool:
+    """Whether something was built in this object tree, wholly or in part."""
     return (obj / VMLINUX).exists() or (obj / "vmlinux.a").exists() or (obj / "kernel").is_dir()
 
 
-def _empty_objects(obj: Path) -> None:
-    """All but the .config; `make clean` would run the tree's code on what may be the culprit."""
+def empty_objects(obj: Path) -> None:
+    """Removes all but the .config.
+
+    `make clean` would run the tree's code on what may be the culprit.
+    """
     for entry in obj.iterdir():
         if entry.name == ".config":
             continue
         if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
+            discard(entry)
         else:
             entry.unlink()
 
 
 def _raise_if_ours(made: Finished, log: Path, obj: Path) -> None:
+    if made.stopped == DISK_IS_FULL:
+        raise disk_full("the build", DISK_NEEDED, shutil.disk_usage(obj).free)
     if made.stopped is not None:
         raise InfraError(f"the build was ended: {made.stopped}", f"see {log.name}")
     error = warnings.first_error(warnings.read_log(log))

@@ -25,10 +25,10 @@ from kverdict.kconfig import environ, fragment
 from kverdict.kconfig.fragment import Goal
 from kverdict.kconfig.protocol import Answer, Refusal, Reply, Request, SymbolAnswer
 from kverdict.models import AddedSymbol, ConfigProof, SymbolProof, SymbolState
-from kverdict.proc import Finished, ToolMissing, run
+from kverdict.proc import Finished, ToolMissing
 from kverdict.progress import Progress
-from kverdict.runs import write_atomically
-from kverdict.sandbox import SRC, python_command, read_left
+from kverdict.runs import discard, write_atomically
+from kverdict.sandbox import SRC, Isolation, Sandbox, give, python_command, read_left
 from kverdict.stages.kmake import make_command, make_sandbox
 from kverdict.text import shorten
 
@@ -36,7 +36,7 @@ DOT_CONFIG = ".config"
 # scripts/kconfig/conf is made by make from .l and .y files; with Debian these are their names.
 _TOOLS = ("make", "gcc", "flex", "bison")
 _LIMIT = 600.0
-_CONFIG_LIMIT = 8 << 20  # bytes; allyesconfig has 0.4 MB
+CONFIG_LIMIT = 8 << 20  # bytes; allyesconfig has 0.4 MB
 _HEADER = re.compile(r"^# Linux/\S+ (?P<version>\S+) Kernel Configuration$", re.MULTILINE)
 _LINE = re.compile(r"^(?:CONFIG_(\w+)=(.*)|# CONFIG_(\w+) is not set)$", re.MULTILINE)
 _NUMBER_OR_TEXT = re.compile(r'^CONFIG_(\w+)=(?:-?\d|").*\n', re.MULTILINE)
@@ -46,7 +46,12 @@ _UNKNOWN = re.compile(r"warning: unknown symbol: (\w+)$", re.MULTILINE)
 
 
 def configure(
-    src: Path, obj: Path, fragments: Sequence[Path], *, progress: Progress
+    src: Path,
+    obj: Path,
+    fragments: Sequence[Path],
+    *,
+    progress: Progress,
+    isolation: Isolation = Isolation.BUBBLEWRAP,
 ) -> ConfigProof:
     """Writes ``obj``/.config, only when it changes, and says what became of each request.
 
@@ -56,11 +61,12 @@ def configure(
     """
     goals = fragment.read(fragments)
     _need_tools()
+    place = _Place(src, obj, isolation)
     with progress.task("  configuration"):
-        found = _plan(src, obj, goals)
+        found = _plan(place, goals)
         _refuse_unknown(goals, found.unknown)
         asked = {goal.name for goal in goals}.union(found.answer.added if found.answer else ())
-        final = _conf(src, obj, "olddefconfig", KCONFIG_CONFIG=_for_conf(found.text, asked)).text
+        final = _conf(place, "olddefconfig", KCONFIG_CONFIG=_for_conf(found.text, asked)).text
     differing = compare(found.text, final) if found.answer is not None else ()
     _write_if_changed(obj / DOT_CONFIG, final)
     values = read_config(final)
@@ -73,6 +79,16 @@ def configure(
         differing=differing,
         notes=found.notes,
     )
+
+
+@dataclass(frozen=True)
+class _Place:
+    src: Path
+    obj: Path
+    isolation: Isolation
+
+    def sandbox(self, env: Mapping[str, str] | None = None, *, python: bool = False) -> Sandbox:
+        return make_sandbox(self.src, self.obj, env=env, python=python, isolation=self.isolation)
 
 
 @dataclass(frozen=True)
@@ -89,25 +105,25 @@ def _need_tools() -> None:
             raise ToolMissing(f"{tool} is not installed", "run `make setup`")
 
 
-def _plan(src: Path, obj: Path, goals: Sequence[Goal]) -> _Found:
+def _plan(place: _Place, goals: Sequence[Goal]) -> _Found:
     request = Request(
-        environment=_environment(src, obj),
+        environment=_environment(place),
         goals={goal.name: goal.value for goal in goals},
     )
-    done = run(
-        make_sandbox(src, obj, python=True).wrap(python_command("kverdict.kconfig")),
+    done = place.sandbox(python=True).run(
+        python_command("kverdict.kconfig"),
         stdin=request.model_dump_json().encode(),
         timeout=_LIMIT,
     )
     reply = _reply(done)
     if reply.answer is not None:
         return _Found(reply.answer.config, reply.answer, reply.answer.unknown)
-    return _merged(src, obj, goals, reply.refusal.error if reply.refusal else "no answer")
+    return _merged(place, goals, reply.refusal.error if reply.refusal else "no answer")
 
 
-def _merged(src: Path, obj: Path, goals: Sequence[Goal], error: str) -> _Found:
+def _merged(place: _Place, goals: Sequence[Goal], error: str) -> _Found:
     """As scripts/kconfig/merge_config.sh -n does it: the goals over allnoconfig."""
-    conf = _conf(src, obj, "allnoconfig", KCONFIG_ALLCONFIG=fragment.as_config(goals))
+    conf = _conf(place, "allnoconfig", KCONFIG_ALLCONFIG=fragment.as_config(goals))
     unknown: dict[str, tuple[str, ...]] = dict.fromkeys(_UNKNOWN.findall(conf.messages), ())
     note = (
         f"kconfiglib cannot read this tree's Kconfig ({shorten(error, 200)}): fragments merged "
@@ -116,10 +132,9 @@ def _merged(src: Path, obj: Path, goals: Sequence[Goal], error: str) -> _Found:
     return _Found(conf.text, None, unknown, (note,))
 
 
-def _environment(src: Path, obj: Path) -> dict[str, str]:
-    sandbox = make_sandbox(src, obj)
+def _environment(place: _Place) -> dict[str, str]:
     command = make_command((environ.TARGET,), variables=("-s", f"--eval={environ.EVAL}"))
-    done = run(sandbox.wrap(command), timeout=_LIMIT)
+    done = place.sandbox().run(command, timeout=_LIMIT)
     if not done.ok:
         raise _make_failed(done)
     return environ.parse(done.stdout)
@@ -144,24 +159,26 @@ class _Conf:
     messages: str
 
 
-def _conf(src: Path, obj: Path, target: str, **inputs: str) -> _Conf:
+def _conf(place: _Place, target: str, **inputs: str) -> _Conf:
     """Runs the kernel's own conf; ``inputs`` are texts for the variables that name its files.
 
     Works beside .config, so that this changes once, when everything is known.
     """
     names = {"KCONFIG_CONFIG": ".kverdict-config", "KCONFIG_ALLCONFIG": ".kverdict-allconfig"}
+    obj = place.obj
     left = obj / names["KCONFIG_CONFIG"]
     ours = [*(obj / name for name in names.values()), obj / f"{left.name}.old"]
     _remove(ours)
     try:
         for variable, text in inputs.items():
             write_atomically(obj / names[variable], text)
+            give(obj / names[variable])
         env = {variable: names[variable] for variable in ("KCONFIG_CONFIG", *inputs)}
-        sandbox = make_sandbox(src, obj, env={**env, "KCONFIG_WARN_UNKNOWN_SYMBOLS": "1"})
-        done = run(sandbox.wrap(make_command((target,))), timeout=_LIMIT)
+        sandbox = place.sandbox({**env, "KCONFIG_WARN_UNKNOWN_SYMBOLS": "1"})
+        done = sandbox.run(make_command((target,)), timeout=_LIMIT)
         if not done.ok:
             raise _make_failed(done)
-        text = read_left(left, _CONFIG_LIMIT).decode(errors="backslashreplace")
+        text = read_left(left, CONFIG_LIMIT).decode(errors="backslashreplace")
         return _Conf(text, f"{done.text}\n{done.error_text}")
     finally:
         _remove(ours)
@@ -171,7 +188,7 @@ def _remove(paths: Iterable[Path]) -> None:
     """Whatever they are: the tree's make can write in the object tree too."""
     for path in paths:
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+            discard(path)
         else:
             path.unlink(missing_ok=True)
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from kverdict.sandbox import CCACHE, OBJ, SRC, Bind, Sandbox
+from kverdict.sandbox import CCACHE, OBJ, SRC, Bind, Isolation, Sandbox
 
 ARCH = "x86_64"
 # Whatever the clock and the machine say, the same source gives the same vmlinux
@@ -45,13 +46,23 @@ def make_command(
     ]
 
 
+@dataclass(frozen=True)
+class Ccache:
+    """ccache's folder; ``readonly`` for a stranger's commit, whose make could plant objects in it
+    that the next build would take for its own."""
+
+    folder: Path
+    readonly: bool = False
+
+
 def make_sandbox(
     src: Path,
     obj: Path,
-    ccache: Path | None = None,
+    ccache: Ccache | None = None,
     *,
     env: Mapping[str, str] | None = None,
     python: bool = False,
+    isolation: Isolation = Isolation.BUBBLEWRAP,
 ) -> Sandbox:
     """The worktree read-only at /src, the object tree at /obj, and ccache's folder if there is one.
 
@@ -60,9 +71,16 @@ def make_sandbox(
     binds = [Bind(src, SRC), Bind(obj, OBJ, writable=True)]
     env = {**_REPRODUCIBLE, **(env or {})}
     if ccache is not None:
-        binds.append(Bind(ccache, CCACHE, writable=True))
-        # __DATE__ and __TIME__ are fixed above as far as the kernel uses them.
-        env |= {"CCACHE_DIR": str(CCACHE), "CCACHE_SLOPPINESS": "time_macros"}
+        binds.append(Bind(ccache.folder, CCACHE, writable=not ccache.readonly))
+        env |= _ccache_environment(ccache)
     else:
         env["CCACHE_DISABLE"] = "1"
-    return Sandbox(binds=tuple(binds), env=env, cwd=OBJ, python=python)
+    return Sandbox(binds=tuple(binds), env=env, cwd=OBJ, python=python, isolation=isolation)
+
+
+def _ccache_environment(ccache: Ccache) -> dict[str, str]:
+    # __DATE__ and __TIME__ are fixed above as far as the kernel uses them.
+    env = {"CCACHE_DIR": str(CCACHE), "CCACHE_SLOPPINESS": "time_macros"}
+    if ccache.readonly:
+        env |= {"CCACHE_READONLY": "1", "CCACHE_NOSTATS": "1", "CCACHE_TEMPDIR": "/tmp"}
+    return env

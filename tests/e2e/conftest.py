@@ -122,7 +122,7 @@ def base_kernel(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     request = request_of(settings, series=["none"], tree=TREE, jobs=jobs)
     engine = engine_of(request, settings, tree, Silent())
     with engine.slot() as slot:
-        built = engine.build(tree.head, slot, tmp_path_factory.mktemp("base"))
+        built = engine.build(tree.head, slot, tmp_path_factory.mktemp("base"), strangers=False)
     assert built.build.ok
     return built.folder / BZIMAGE.name
 

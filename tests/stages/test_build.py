@@ -35,9 +35,9 @@ def obj(tmp_path: Path) -> Path:
     return folder
 
 
-def make(src: Path, obj: Path, **options: float) -> Build:
+def make(src: Path, obj: Path, limit: float = 60) -> Build:
     log = obj.parent / "build.log"
-    return build(src, obj, log=log, ccache=None, jobs=2, progress=Silent(), **options)
+    return build(src, obj, log=log, ccache=None, jobs=2, progress=Silent(), limit=limit)
 
 
 def edit(src: Path, old: str, new: str) -> None:
