@@ -326,6 +326,7 @@ class Recipe(Frozen):
     code: tuple[str, str]  # digests of our own code: configure and build, boot and test
     accelerator: str  # "auto", "kvm" or "tcg"
     bench_mib: int
+    isolation: str  # sandbox.Isolation
 
 
 class Evaluation(Frozen):
