@@ -24,7 +24,7 @@ from typing import IO, cast
 
 from kverdict.bare import IMPORTS, in_use
 from kverdict.errors import ExitStatus, InfraError, UserError
-from kverdict.git import LONG, Repository, create_bare
+from kverdict.git import LONG, NO_ATTRIBUTES, Repository, create_bare
 from kverdict.progress import Progress, Task
 from kverdict.runs import flocked, write_atomically
 
@@ -36,8 +36,6 @@ CHUNK = 1 << 20
 _FIXED_DATES = {"GIT_AUTHOR_DATE": "@0 +0000", "GIT_COMMITTER_DATE": "@0 +0000"}
 # Level 0 would save a few seconds and take four times the room.
 _FAST = ("-c", "core.compression=1", "-c", "pack.compression=1")
-# The bytes as they are: no attribute of the tree may change what is stored or checked out.
-_ATTRIBUTES = "* -text -ident -filter -working-tree-encoding\n"
 # What kbuild's outputmakefile target looks for before it refuses to build elsewhere.
 _BUILT_IN_PLACE = (".config", "include/config", "include/generated")
 
@@ -117,7 +115,7 @@ def _import_repository(cache: Path, progress: Progress) -> Iterator[tuple[Reposi
 
 def _held(repo: Path) -> Iterator[tuple[Repository, Path]]:
     (repo / "info").mkdir(exist_ok=True)
-    write_atomically(repo / "info/attributes", _ATTRIBUTES)
+    write_atomically(repo / "info/attributes", NO_ATTRIBUTES)
     with in_use(repo), Repository(repo) as ours:
         yield ours, repo
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from kverdict.debian import open_package
 from kverdict.errors import ExitStatus, UserError
-from kverdict.git import Commit, NotARepository, Repository, create_bare
+from kverdict.git import NO_ATTRIBUTES, Commit, NotARepository, Repository, create_bare
 from kverdict.imports import import_folder, import_tarball
 from kverdict.progress import Progress
 from kverdict.runs import write_atomically
@@ -171,6 +171,7 @@ def _companion(theirs: Repository, cache: Path) -> Path:
         form = theirs.run("rev-parse", "--show-object-format").text.strip()
         create_bare(repo, object_format=form)
     _write(repo / "objects/info/alternates", f"{_quoted(common / 'objects')}\n".encode())
+    _write(repo / "info/attributes", NO_ATTRIBUTES.encode())
     shallow = common / "shallow"
     if shallow.is_file():
         # Alternates carry objects only; without this the oldest commits miss their parents.
