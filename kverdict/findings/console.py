@@ -13,6 +13,7 @@ kernel/rcu/tree_stall.h, kernel/watchdog.c and kernel/sched/core.c in 6.12, 7.2 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,11 +27,17 @@ EXCERPT_LINES = 40
 # the guest's clock) or has printed this much.
 _REPORT_GAP = 5.0
 _REPORT_LINES = 400
+_OPEN_REPORTS = 16  # of as many contexts at once; a kernel that forges callers has no end of them
+_LONGEST_LINE = 2000  # characters; printk's records have 1024 (LOG_LINE_MAX)
+# What is kept of one and the same report, and of different ones: a console has no other bound.
+_MOST_ALIKE = 10
+_MOST_SPLATS = 1000
 _CUT_HERE_REACH = 6  # kernel lines between "cut here" and its headline: WARN()'s own message
 
 # "[    1.234567][    T1] " anywhere in a line: a program may have left its line unfinished.
 _PREFIX = re.compile(r"\[ {0,4}(?P<time>\d+\.\d{6})\]\[ {0,5}(?P<caller>[TC]\d+)\] ?")
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+# A title (ESC ]) that is not ended in its line is none: it would swallow what the kernel says next.
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 _CUT_HERE = "[ cut here ]"
@@ -268,6 +275,8 @@ class _Report:
 def scan(log: Path) -> tuple[Splat, ...]:
     """The reports on a console, in order, one a crash.
 
+    Of one and the same report the first few, in all the first _MOST_SPLATS.
+
     Raises InfraError when the log cannot be read or holds no kernel line at all: such a console
     was not scanned, which is another thing than clean.
     """
@@ -309,9 +318,8 @@ def kernel_lines(text: str) -> Iterator[KernelLine]:
     """The lines that printk wrote, without their prefix."""
     for number, line in enumerate(clean(text).split("\n"), start=1):
         if prefix := _PREFIX.search(line):
-            yield KernelLine(
-                number, float(prefix["time"]), prefix["caller"], line[prefix.end() :].rstrip()
-            )
+            said = line[prefix.end() :][:_LONGEST_LINE].rstrip()
+            yield KernelLine(number, float(prefix["time"]), prefix["caller"], said)
 
 
 # --- reports ------------------------------------------------------------------------------------
@@ -333,7 +341,7 @@ def _reports(lines: Sequence[KernelLine]) -> list[_Report]:
             open_reports = [r for r in open_reports if r is not own]
             report = _Report(*found, line, running, _back_to_cut(lines, index))
             done.append(report)
-            open_reports.append(report)
+            open_reports = [*open_reports, report][-_OPEN_REPORTS:]
             continue
         owner = own or next((r for r in open_reports if r.headline.everyone), None)
         if owner is not None:
@@ -361,8 +369,9 @@ def _cut_short(lines: Sequence[KernelLine], reports: Sequence[_Report]) -> Itera
     covered = {line.number for report in reports for line in report.lines}
     for index, line in enumerate(lines):
         if _CUT_HERE in line.text and line.number not in covered:
-            after = [after for after in lines[index:] if after.caller == line.caller]
-            yield _Report(_CUT_SHORT, {}, line, None, after[:EXCERPT_LINES])
+            after = lines[index : index + EXCERPT_LINES]
+            same = [other for other in after if other.caller == line.caller]
+            yield _Report(_CUT_SHORT, {}, line, None, same)
 
 
 def _match(line: KernelLine) -> tuple[_Headline, dict[str, str]] | None:
@@ -424,11 +433,12 @@ def _without_repeats(splats: Iterable[Splat]) -> tuple[Splat, ...]:
     """A lockup, a stall or a hung task is reported again and again: the first one stays."""
     repeating = {SplatKind.LOCKUP, SplatKind.RCU_STALL, SplatKind.HUNG_TASK}
     kept: list[Splat] = []
+    seen: Counter[tuple[SplatKind, str, str | None]] = Counter()
     for splat in splats:
-        again = splat.kind in repeating and any(
-            (splat.kind, splat.title, splat.function) == (old.kind, old.title, old.function)
-            for old in kept
-        )
-        if not again:
+        same = (splat.kind, splat.title, splat.function)
+        if seen[same] < (1 if splat.kind in repeating else _MOST_ALIKE):
             kept.append(splat)
+        seen[same] += 1
+        if len(kept) >= _MOST_SPLATS:
+            break
     return tuple(kept)

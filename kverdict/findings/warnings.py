@@ -15,7 +15,8 @@ from pathlib import Path
 
 from kverdict.models import Diagnostic
 
-_PLACE = r"(?P<file>[^\s:][^:\n]*):(?P<line>\d+)(?::\d+)?"
+# The log is a stranger's: a path is no longer than PATH_MAX, a number no longer than int() takes.
+_PLACE = r"(?P<file>[^\s:][^:\n]{0,4094}):(?P<line>[0-9]{1,9})(?::\d+)?"
 _COMPILER = re.compile(
     rf"^{_PLACE}: (?P<severity>fatal error|error|warning): "
     r"(?P<message>.+?)(?: \[(?P<flag>-W[^\]\s]+)\])?$"
@@ -28,7 +29,7 @@ _LINKER = re.compile(
     r"(?:(?P<severity>error|warning): )?(?P<message>.+)$"
 )
 _UNDEFINED = re.compile(
-    r"^(?:(?:\S*/)?ld: )?(?P<file>[^\s:]+?):(?:\(\S+\)|(?P<line>\d+)): "
+    r"^(?:(?:\S*/)?ld: )?(?P<file>[^\s:]+?):(?:\(\S+\)|(?P<line>[0-9]{1,9})): "
     r"(?P<message>(?:undefined reference|multiple definition) .+|undefined reference to .+)$"
 )
 _DRIVER = re.compile(
@@ -37,9 +38,12 @@ _DRIVER = re.compile(
 )
 _MAKE = re.compile(
     r"^make(?:\[\d+\])?: \*\*\* "
-    r"(?:\[(?P<file>[^\s:\]]+):(?P<line>\d+): (?P<target>[^\]]+)\] )?(?P<message>.+)$"
+    r"(?:\[(?P<file>[^\s:\]]+):(?P<line>[0-9]{1,9}): (?P<target>[^\]]+)\] )?(?P<message>.+)$"
 )
 _MAKEFILE = re.compile(rf"^{_PLACE}: \*\*\* (?P<message>.+?)\.?(?:  Stop\.)?$")
+
+LONGEST_MESSAGE = 2000  # characters; what is longer is cut
+MOST_DIAGNOSTICS = 10_000  # of one log; a kernel with every driver and W=1 has fewer
 
 _FORMATS = (
     (_COMPILER, None),
@@ -67,7 +71,7 @@ def diagnose(line: str) -> Diagnostic | None:
                 severity="warning" if said == "warning" else "error",
                 file=_inside(found.get("file")),
                 line=int(found["line"]) if found.get("line") else None,
-                message=found["message"],
+                message=found["message"][:LONGEST_MESSAGE],
                 flag=found.get("flag"),
             )
     return None
@@ -79,11 +83,12 @@ def make_failure(line: str) -> Diagnostic | None:
     if match is None:
         return None
     target = match["target"]
+    message = f"make {target}: {match['message']}" if target else f"make: {match['message']}"
     return Diagnostic(
         severity="error",
         file=_inside(match["file"]),
         line=int(match["line"]) if match["line"] else None,
-        message=f"make {target}: {match['message']}" if target else f"make: {match['message']}",
+        message=message[:LONGEST_MESSAGE],
     )
 
 
@@ -95,9 +100,14 @@ def read_log(path: Path) -> Iterator[str]:
 
 
 def diagnostics(lines: Iterable[str]) -> tuple[Diagnostic, ...]:
-    """All messages in the order of the log, each once."""
-    found = (diagnose(line) for line in lines)
-    return tuple(dict.fromkeys(item for item in found if item is not None))
+    """The messages in the order of the log, each once; the first MOST_DIAGNOSTICS of them."""
+    found: dict[Diagnostic, None] = {}
+    for line in lines:
+        if (item := diagnose(line)) is not None:
+            found[item] = None
+        if len(found) >= MOST_DIAGNOSTICS:
+            break
+    return tuple(found)
 
 
 def first_error(lines: Iterable[str]) -> Diagnostic | None:
