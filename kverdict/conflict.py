@@ -23,6 +23,9 @@ from kverdict.trees import Tree
 
 LINES_SHOWN = 4
 SUBJECT_COLUMNS = 72
+# unidiff's patterns take the square of a header's length, and int() no more than 4300 digits.
+_LONG_HEADER = re.compile(r"^(?:diff --git |Binary files? |@@ ).{500}", re.MULTILINE)
+_MOST_ALIKE = 100  # a line that a file has more often says nothing about the place
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ def misfits(diff: str, read: Callable[[str], bytes | None]) -> tuple[Misfit, ...
     Empty when each hunk by itself would fit, or the diff cannot be parsed: then only git's own
     words are left.
     """
+    if _LONG_HEADER.search(diff):
+        return ()
     try:
         patched = PatchSet(diff)
     except UnidiffParseError:
@@ -97,11 +102,14 @@ def _misfits_of(file: PatchedFile, read: Callable[[str], bytes | None]) -> tuple
         return () if content is None else (Misfit(path, "", None, (), (), there),)
     if content is None:
         return (Misfit(path, "", None, (), (), "the tree has no such file"),)
-    have = content.decode(errors="surrogateescape").splitlines()
+    # As git counts lines: a form feed, which splitlines() cuts at, is in many files.
+    text = content.decode(errors="surrogateescape").removesuffix("\n")
+    have = [line.rstrip("\r") for line in text.split("\n")] if content else []
+    whole = _framed(have)
     found = []
     for hunk in file:
         old = [line.value.rstrip("\r\n") for line in hunk.source_lines()]
-        if not _contains(have, old):
+        if old and _framed(old) not in whole:
             header = (
                 f"@@ -{hunk.source_start},{hunk.source_length}"
                 f" +{hunk.target_start},{hunk.target_length} @@ {hunk.section_header}"
@@ -127,12 +135,9 @@ def _explained(
     return Misfit(path, header, at, tuple(old[first:last]), tuple(found), what)
 
 
-def _contains(have: Sequence[str], old: Sequence[str]) -> bool:
-    size = len(old)
-    return any(
-        have[at] == old[0] and list(have[at : at + size]) == list(old)
-        for at in range(len(have) - size + 1)
-    ) if old else True  # fmt: skip
+def _framed(lines: Sequence[str]) -> str:
+    """Lines as a text in which only whole lines are found."""
+    return "\n" + "".join(f"{line}\n" for line in lines)
 
 
 def _most_similar(have: Sequence[str], old: Sequence[str], near: int) -> int | None:
@@ -146,7 +151,8 @@ def _most_similar(have: Sequence[str], old: Sequence[str], near: int) -> int | N
         places.setdefault(line, []).append(at)
     votes: dict[int, float] = {}
     for offset, line in enumerate(old):
-        for at in places.get(line, ()) if line.strip() else ():
-            votes[at - offset] = votes.get(at - offset, 0.0) + 1 / len(places[line])
+        found = places.get(line, ()) if line.strip() else ()
+        for at in found if len(found) <= _MOST_ALIKE else ():
+            votes[at - offset] = votes.get(at - offset, 0.0) + 1 / len(found)
     best = max(votes, key=lambda start: (votes[start], -abs(start - near)), default=None)
     return max(best, 0) if best is not None and votes[best] >= 0.5 else None
