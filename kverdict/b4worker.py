@@ -24,6 +24,7 @@ import zlib
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from email.errors import MessageError
 from email.message import EmailMessage
 from email.utils import format_datetime, parsedate_to_datetime
 from pathlib import Path
@@ -47,9 +48,10 @@ YEARS = range(1990, 2100)
 
 _ESCAPED_IN_MBOXRD = re.compile(rb"^(?=>*From )", re.MULTILINE)
 _MESSAGE_ID = re.compile(r"<[^<>\s]+>")
+# int() takes no more than 4300 digits; such a diffstat is none.
 _DIFFSTAT = re.compile(
-    r"^ (?P<files>\d+) files? changed(?:, (?P<added>\d+) insertions?\(\+\))?"
-    r"(?:, (?P<removed>\d+) deletions?\(-\))?$",
+    r"^ (?P<files>[0-9]{1,9}) files? changed(?:, (?P<added>[0-9]{1,9}) insertions?\(\+\))?"
+    r"(?:, (?P<removed>[0-9]{1,9}) deletions?\(-\))?$",
     re.MULTILINE,
 )
 _BASE_COMMIT = re.compile(r"^base-commit: ([0-9a-f]{64}|[0-9a-f]{40})\s*$", re.MULTILINE)
@@ -89,6 +91,8 @@ def thread_from_archive(message_id: str) -> list[EmailMessage]:
     """The thread of a mail: through liblore, because b4's own wrapper gives None for each error."""
     raw = ask(lambda: b4.get_lore_node().get_mbox_by_msgid(message_id, nocache=True))
     mails = b4.split_and_dedupe_pi_results(raw)
+    for mail in mails:
+        drop_unreadable_headers(mail)
     if not mails:
         raise Ended("nonsense", "there is no mail in it")
     thread: list[EmailMessage] | None = b4.get_strict_thread(mails, message_id)
@@ -128,6 +132,7 @@ def mails_from_file(path: Path) -> list[EmailMessage]:
     mails: list[EmailMessage] = []
     for raw in liblore.utils.split_mbox_as_bytes(path.read_bytes()):
         mail = liblore.utils.parse_message(raw)
+        drop_unreadable_headers(mail)
         if not has_usable_id(mail):
             # git format-patch writes one only when it threads.
             del mail["Message-ID"]
@@ -135,6 +140,18 @@ def mails_from_file(path: Path) -> list[EmailMessage]:
         mails.append(mail)
     number(mails)
     return mails
+
+
+def drop_unreadable_headers(mail: EmailMessage) -> None:
+    """Removes what Python's header parser fails at, b4 with it: then there is no such header.
+
+    It has no error of its own for many of them: 'From: "' ends in an IndexError.
+    """
+    for name in {name.lower() for name, _ in mail.raw_items()}:
+        try:
+            mail.get_all(name)
+        except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, MessageError):
+            del mail[name]
 
 
 def has_usable_id(mail: EmailMessage) -> bool:
