@@ -2,7 +2,8 @@
 """The only module that starts processes.
 
 Every process gets an argv list, an environment given by the caller, its own process group and a
-time limit; when it must go, the whole group goes: SIGTERM, a grace period, SIGKILL.
+time limit; when it must go, the whole group goes: SIGTERM, a grace period, SIGKILL.  When we are
+killed ourselves, it is killed too.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 import select
 import selectors
+import shutil
 import signal
 import subprocess
 import time
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from kverdict.errors import ExitStatus, InfraError
+from kverdict.interrupt import undisturbed
 
 GRACE_SECONDS = 3.0
 TICK_SECONDS = 0.25
@@ -270,28 +273,42 @@ def _started(
     stdin: int,
     stderr: int,
 ) -> Iterator[subprocess.Popen[bytes]]:
+    environment = dict(plain_environment() if env is None else env)
+    if shutil.which(argv[0], path=environment.get("PATH")) is None:
+        raise ToolMissing(f"{argv[0]} is not installed", "run `make setup`")
     try:
         process = subprocess.Popen(
-            list(argv),
+            mortal(argv),
             cwd=cwd,
-            env=dict(plain_environment() if env is None else env),
+            env=environment,
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=stderr,
             start_new_session=True,
         )
     except FileNotFoundError as error:
-        if cwd is not None and not cwd.is_dir():
-            raise InfraError(f"{cwd} is gone", "start again") from error
-        raise ToolMissing(f"{argv[0]} is not installed", "run `make setup`") from error
+        raise InfraError(f"{cwd} is gone", "start again") from error
     try:
         yield process
     finally:
         # Also on Ctrl-C and when the caller gave up: nothing outlives the call.
-        _kill_group(process)
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe is not None and not pipe.closed:
-                pipe.close()
+        with undisturbed():
+            _kill_group(process)
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe is not None and not pipe.closed:
+                    pipe.close()
+
+
+def mortal(argv: Sequence[str]) -> list[str]:
+    """The command line that runs ``argv`` and ends it when the thread that starts it ends.
+
+    So nothing lives on when we are killed without a chance to clean up: PR_SET_PDEATHSIG of
+    prctl(2), which survives execve(2).  Raises ToolMissing.
+    """
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        raise ToolMissing("setpriv is not installed", "run `make setup`")
+    return [setpriv, "--pdeathsig", "KILL", "--", *argv]
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
