@@ -4,13 +4,15 @@
 PYTHON := .venv/bin/python
 TREE ?= debian:7.2
 SERIES ?= patches/gmem-write-v7-port.mbx
+FUZZ_SECONDS ?= 60
 
-.PHONY: help demo test setup setup-test lint types unit e2e bench format lock clean
+.PHONY: help demo test setup setup-test lint types unit e2e fuzz bench format lock clean
 
 help:
 	@echo "make demo    verify the bundled series on a real kernel (SERIES=..., TREE=...)"
 	@echo "make test    lint, types, unit tests, then tests that build and boot kernels"
 	@echo "make unit    only what needs no kernel"
+	@echo "make fuzz    every parser of strangers' bytes, a minute each (FUZZ_SECONDS=...)"
 	@echo "make bench   where the time goes"
 
 # The port has findings, so the verdict of the demo is status 1, and that is its success.
@@ -38,6 +40,9 @@ unit: setup-test
 e2e: setup-test
 	$(PYTHON) -m pytest -m e2e --durations=15
 
+fuzz: setup-test
+	$(PYTHON) scripts/fuzz.py --all --seconds $(FUZZ_SECONDS) --corpus build/fuzz/corpus
+
 bench: setup
 	$(PYTHON) scripts/bench.py
 
@@ -45,12 +50,12 @@ format: setup-test
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
 
-# Needs uv; the result is checked in.
+# Needs uv; the result is checked in.  With markers, since not every platform has a wheel of all.
 lock:
 	uv pip compile -q --generate-hashes --no-header --no-emit-index-url --python-version 3.11 \
 		pyproject.toml -o requirements.lock
 	uv pip compile -q --generate-hashes --no-header --no-emit-index-url --python-version 3.11 \
-		--extra dev pyproject.toml -o requirements-dev.lock
+		--no-strip-markers --extra dev pyproject.toml -o requirements-dev.lock
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
