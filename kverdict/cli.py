@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
 import click
@@ -18,8 +17,10 @@ from kverdict import settings as settings_module
 from kverdict import verify as workflow
 from kverdict.errors import ExitStatus, KverdictError, UserError
 from kverdict.findings import suite as guest_suite
+from kverdict.interrupt import Interrupted, raise_on_signals
 from kverdict.progress import to_stderr
 from kverdict.render.summary import summary
+from kverdict.runs import scratch
 from kverdict.text import printable
 from kverdict.verdict import BAD_OUTCOMES
 
@@ -34,18 +35,10 @@ UPSTREAM_FACTS = uapi.Facts(
 )
 
 
-class Terminated(BaseException):
-    """SIGTERM, as an exception, so that guests, locks and worktrees are cleaned up."""
-
-
 def main() -> NoReturn:
     """Runs a command and ends the process with its exit status."""
-    signal.signal(signal.SIGTERM, _terminate)
+    raise_on_signals()
     sys.exit(_status())
-
-
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    raise Terminated
 
 
 def _status() -> int:
@@ -53,19 +46,24 @@ def _status() -> int:
         result = commands.main(standalone_mode=False)
         return int(result) if isinstance(result, int) else ExitStatus.GOOD
     except KverdictError as error:
-        click.echo(f"kverdict: {printable(str(error))}", err=True)
-        for line in error.detail.splitlines()[:40]:
-            click.echo(f"  {printable(line)}", err=True)
+        _complain(str(error), error.detail)
         return error.status
-    except click.exceptions.Abort:
-        click.echo("kverdict: interrupted: the same command goes on from here", err=True)
-        return ExitStatus.INTERRUPTED
     except click.ClickException as error:
-        click.echo(f"kverdict: {error.format_message()}: see --help", err=True)
+        _complain(f"{error.format_message()}: see --help")
         return ExitStatus.USAGE
-    except (KeyboardInterrupt, Terminated):
-        click.echo("kverdict: interrupted: the same command goes on from here", err=True)
+    except (KeyboardInterrupt, Interrupted, click.exceptions.Abort):
+        _complain("interrupted: the same command goes on from here")
         return ExitStatus.INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitStatus.TROUBLE
+
+
+def _complain(problem: str, detail: str = "") -> None:
+    with suppress(OSError):  # stderr may be gone
+        click.echo(f"kverdict: {printable(problem)}", err=True)
+        for line in detail.splitlines()[:40]:
+            click.echo(f"  {printable(line)}", err=True)
 
 
 @click.group(epilog=STATUS_HELP)
@@ -163,8 +161,8 @@ def suite(cases: tuple[str, ...], here: bool, header: Path | None) -> int:
                 click.echo(f"{case.id:<36} {case.title}\n{'':<36} {case.source}")
         return ExitStatus.GOOD
     facts = UPSTREAM_FACTS if header is None else uapi.facts_from_header(_read_header(header))
-    with tempfile.TemporaryDirectory(prefix="kverdict-suite-") as results:
-        told = guest_suite.run_here(facts, Path(results), cases=cases or None, progress=to_stderr())
+    with scratch(Path(tempfile.gettempdir()), "kverdict-suite-") as results:
+        told = guest_suite.run_here(facts, results, cases=cases or None, progress=to_stderr())
     for result in told.cases:
         click.echo(
             f"{result.outcome.value:<8} {result.id:<36} {printable(result.message)}".rstrip()

@@ -31,7 +31,8 @@ from typing import IO, Any, Self, cast
 
 from kverdict.diffs import Change
 from kverdict.errors import ExitStatus, InfraError
-from kverdict.proc import GRACE_SECONDS, Finished, ToolMissing, plain_environment
+from kverdict.interrupt import undisturbed
+from kverdict.proc import GRACE_SECONDS, Finished, ToolMissing, mortal, plain_environment
 from kverdict.progress import Task
 from kverdict.runs import scratch
 
@@ -140,7 +141,7 @@ class _HermeticGit(git.Git):
             **self.scope,
             **(env or {}),
         }
-        words = ["env", "-i", *(f"{name}={value}" for name, value in variables.items())]
+        words = mortal(["env", "-i", *(f"{name}={value}" for name, value in variables.items())])
         words += [executable, *(word for item in _CONFIG for word in ("-c", item)), *command[1:]]
         return super().execute(words, *args, **kwargs)
 
@@ -288,15 +289,17 @@ class Repository:
         try:
             yield process, overdue
         finally:
-            timer.cancel()
-            timer.join()
-            if process.poll() is None:  # Ctrl-C, or the caller gave up
-                _stop_group(process)
-            for pipe in (process.stdin, process.stdout, process.stderr):
-                if pipe is not None:
-                    with suppress(BrokenPipeError):  # what was buffered for a process that is gone
-                        pipe.close()
-            handle.proc = None
+            with undisturbed():
+                timer.cancel()
+                timer.join()
+                if process.poll() is None:  # Ctrl-C, or the caller gave up
+                    _stop_group(process)
+                for pipe in (process.stdin, process.stdout, process.stderr):
+                    if pipe is not None:
+                        # What was buffered for a process that is gone.
+                        with suppress(BrokenPipeError):
+                            pipe.close()
+                handle.proc = None
 
     # --- names ----------------------------------------------------------------------------------
 

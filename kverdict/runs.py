@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kverdict.errors import InfraError
+from kverdict.interrupt import undisturbed
 from kverdict.models import Frozen
 from kverdict.proc import run
 from kverdict.progress import Progress
@@ -101,7 +102,7 @@ class Store:
         if folder.is_symlink() or not intact(folder):
             return None
         with suppress(OSError):  # a read-only cache can be read all the same
-            os.utime(folder / MANIFEST)
+            os.utime(folder)  # its last use, for gc.py
         return folder
 
     def add(self, kind: str, key: str, files: Sequence[Path]) -> Path:
@@ -175,8 +176,9 @@ def scratch(parent: Path, prefix: str) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        discard(folder)
-        os.close(lock)
+        with undisturbed():
+            discard(folder)
+            os.close(lock)
 
 
 def sweep(parent: Path, *prefixes: str) -> tuple[Path, ...]:

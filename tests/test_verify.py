@@ -17,6 +17,7 @@ import pytest
 
 from kverdict import cli, evaluate
 from kverdict.errors import ExitStatus
+from kverdict.interrupt import Interrupted
 from kverdict.models import Guest, GuestEnd, Outcome
 from kverdict.stages import boot
 from tests import factories
@@ -202,7 +203,7 @@ def test_a_lost_guest_is_asked_again(world: World, good: Path) -> None:
     assert len(world.fake.calls) == 6
 
 
-@pytest.mark.parametrize("stop", [KeyboardInterrupt, cli.Terminated])
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, Interrupted])
 def test_an_interrupted_run_goes_on(world: World, good: Path, stop: type[BaseException]) -> None:
     def interrupt(guest: Guest, facts: Mapping[str, Any]) -> Guest:
         raise stop
