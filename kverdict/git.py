@@ -85,13 +85,13 @@ _VARIABLES = {
     "GIT_COMMITTER_NAME": "kverdict",
     "GIT_COMMITTER_EMAIL": "kverdict@localhost",
 }
-_PERCENT = re.compile(r"^([A-Z][a-z ]+): +\d+% \((\d+)/(\d+)\)")
 # For info/attributes of our repositories, which comes before any .gitattributes of a tree: what is
 # checked out and merged is what the commits hold, whatever a tree says (gitattributes(5)).
 NO_ATTRIBUTES = (
     "* -text !eol -ident -filter -working-tree-encoding"
     " !merge !diff !whitespace !conflict-marker-size\n"
 )
+_PERCENT = re.compile(r"^([A-Z][a-z ]+): +\d+% \((\d+)/(\d+)\)")
 _SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
 
