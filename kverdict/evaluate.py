@@ -89,14 +89,14 @@ def recipe_of(
     bench_mib: int,
     isolation: Isolation = Isolation.BUBBLEWRAP,
 ) -> Recipe:
-    """Raises ToolMissing for a compiler or QEMU that is not there, before any work is done."""
+    """Raises ToolMissing for a compiler, QEMU or busybox that is not there, before any work."""
     return Recipe(
         arch=ARCH,
         fragments=_digests(fragments),
         toolchain=_versions(("gcc", "--version"), ("ld", "--version")),
         suite=_code("guest/**/*.py"),
         host=(
-            _versions(("qemu-system-x86_64", "--version")),
+            _versions(("qemu-system-x86_64", "--version"), ("busybox",)),
             f"kvm={os.access('/dev/kvm', os.R_OK | os.W_OK)}",
         ),
         code=(_code(*CONFIG_AND_BUILD), _code(*BOOT_AND_TEST)),

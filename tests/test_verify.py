@@ -55,6 +55,10 @@ class World:
         folder = self.home / "runs"
         return sorted(folder.iterdir()) if folder.is_dir() else []
 
+    def evidence(self, name: str) -> str:
+        rows = self.report()["verdict"]["evidence"]
+        return str(next(row["proof"] for row in rows if row["name"] == name))
+
     def report(self) -> dict[str, Any]:
         report: dict[str, Any] = json.loads((self.runs()[-1] / "verdict.json").read_text())
         return report
@@ -102,6 +106,15 @@ def test_a_good_series(world: World, good: Path) -> None:
         assert {"config", "config.json", "build.log", "build.json", "console.log"} <= kept
         assert {"guest.json", "results.jsonl", "evaluation.json"} <= kept
         assert not kept & {"bzImage", "vmlinux"}
+
+
+def test_without_a_sandbox_the_report_says_so(world: World, good: Path) -> None:
+    assert world.verify(good) == 0, world.err
+    assert world.evidence("sandbox") == "holds"
+    assert world.verify(good, "--unsafe-no-sandbox") == 0, world.err
+    assert len(world.fake.calls) == 4, "what a sandbox kept apart is not taken for what nothing did"
+    assert world.evidence("sandbox") == "fails"
+    assert "--unsafe-no-sandbox" in (world.runs()[-1] / "report.txt").read_text()
 
 
 def test_dependencies_are_enabled_and_listed(world: World, good: Path) -> None:
