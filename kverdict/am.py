@@ -170,11 +170,11 @@ def _commits(
             # The plain attempt wrote files without their stat data in the index, which a merge
             # would take for local changes.
             write_files(tree, paths)
-            refusal = _am(tree, mails[len(commits) : len(commits) + 1], three_way=True)
+            merge_refusal = _am(tree, mails[len(commits) : len(commits) + 1], three_way=True)
             made = _since(tree, base)[len(commits) :]
-            if refusal is None and not made:
-                # git am --3way drops such a patch and is content.
-                refusal = "error: the tree has this change already"
+            if merge_refusal is None:
+                # git am --3way drops a patch that comes to nothing, and is content.
+                refusal = None if made else "error: the tree has this change already"
             merged.update(made)
             commits += made
     return commits, frozenset(merged), refusal

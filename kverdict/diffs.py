@@ -201,11 +201,11 @@ def _paths(
     old, new = a[2:], b[2:]
     if moved is None and old != new:
         raise Unreadable("its diff --git line names two files and no rename says why", rest)
-    if moved is not None and moved != (old, new):
-        raise Unreadable(f"its diff --git line and its {kind.value} lines do not agree", rest)
+    if moved not in (None, (old, new)):
+        raise Unreadable("its diff --git line does not have the names of its other lines", rest)
     expected = (NULL if kind is Kind.ADDED else a, NULL if kind is Kind.DELETED else b)
     if content not in (None, expected):
-        raise Unreadable("its diff --git line and its ---, +++ lines do not agree", rest)
+        raise Unreadable("its diff --git line does not have the names of its other lines", rest)
     return old, new
 
 
@@ -224,7 +224,7 @@ def _cut(rest: str, moved: tuple[str, str] | None) -> tuple[str, str]:
         middle = len(rest) // 2 if moved is None else len(moved[0]) + len("a/")
         left, right = rest[:middle], rest[middle + 1 :]
     if rest != f"{left} {right}":
-        raise Unreadable("its diff --git line cannot be cut into two names", rest)
+        raise Unreadable("its diff --git line does not have the names of its other lines", rest)
     return _unquoted(left), _unquoted(right)
 
 

@@ -96,7 +96,7 @@ def refused(why: str, patch: str = "", path: str = "") -> PatchError:
     place = " ".join(part for part in (patch, name) if part)
     return PatchError(
         f"the series is refused: {place}{': ' if place else ''}{why}",
-        "a kernel patch has no need of it",
+        "no kernel patch needs that, see docs/series.md",
         status=ExitStatus.SERIES_REFUSED,
     )
 
@@ -187,7 +187,7 @@ def what_is_wrong_with(path: str) -> str | None:
         return "leads out of the tree" if ".." in parts else "has a . in its path"
     folded = [_folded(part) for part in parts]
     if any(part == ".git" or _SHORT_NAME.fullmatch(part) for part in folded):
-        return "is inside of a .git"
+        return "leads into a .git"
     for part in folded:
         if part in _TOOL_FILES:
             return _TOOL_FILES[part]

@@ -109,12 +109,15 @@ def test_removed_lines_that_look_like_a_header() -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        (PLAIN.replace("+++ b/x.c", "+++ b/y.c"), "do not agree"),
+        (PLAIN.replace("+++ b/x.c", "+++ b/y.c"), "names of its other lines"),
         (PLAIN.replace("diff --git a/x.c b/x.c", "diff --git a/x.c b/y.c"), "names two files"),
         (PLAIN.replace("diff --git a/x.c", "diff --git c/x.c"), "form a/NAME b/NAME"),
-        (PLAIN.replace("diff --git a/x.c b/x.c", "diff --git a/x.cb/x.c"), "two names"),
-        (PLAIN.replace("--- a/x.c", "--- /dev/null"), "do not agree"),
-        (PLAIN.replace("index", "new file mode 100644\nindex"), "do not agree"),
+        (
+            PLAIN.replace("diff --git a/x.c b/x.c", "diff --git a/x.cb/x.c"),
+            "names of its other lines",
+        ),
+        (PLAIN.replace("--- a/x.c", "--- /dev/null"), "names of its other lines"),
+        (PLAIN.replace("index", "new file mode 100644\nindex"), "names of its other lines"),
         (PLAIN.replace("--- a/x.c\n+++ b/x.c\n", ""), "without --- and"),
         (PLAIN.replace("+++ b/x.c\n", ""), "without a [+][+][+] line"),
         (PLAIN.replace(EDIT, "words\n"), "without a [+][+][+] line and a hunk"),
@@ -131,7 +134,7 @@ def test_removed_lines_that_look_like_a_header() -> None:
         ("diff --git a/x b/x\nnew mode 10644x\nold mode 1\n", "which is none"),
         ("diff --git a/x b/x\nnew file mode 100644\ndeleted file mode 100644\n", "both added and"),
         ("diff --git a/x b/y\nrename from x\n", "only one of its two names"),
-        ("diff --git a/x b/y\nrename from z\nrename to y\n", "do not agree"),
+        ("diff --git a/x b/y\nrename from z\nrename to y\n", "names of its other lines"),
         ("diff --git a/x b/y\nrename from x\nrename to y\ncopy from x\ncopy to y\n", "both"),
         ("diff --git a/x b/y\nrename old x\nrename new y\n", "before 1.0"),
         ('diff --git "a/x b/x\nold mode 1\nnew mode 2\n', "without an end"),

@@ -83,20 +83,20 @@ def test_names_that_kernels_have(path: str) -> None:
         ("a/./b", "has a ."),
         ("a//b", "empty part"),
         ("a/", "empty part"),
-        (".git/config", "inside of a .git"),
-        ("sub/.GIT/hooks/x", "inside of a .git"),
-        ("sub/.git", "inside of a .git"),
-        (".git./config", "inside of a .git"),
-        (".git /config", "inside of a .git"),
-        (".git . ./config", "inside of a .git"),
-        (".git::$INDEX_ALLOCATION/config", "inside of a .git"),
-        ("git~1/config", "inside of a .git"),
-        ("GIT~2/config", "inside of a .git"),
-        ("gitmod~1", "inside of a .git"),
-        (".g\u200cit/config", "inside of a .git"),
-        (".\ufeffgit/config", "inside of a .git"),
-        (".gi\u202et/config", "inside of a .git"),
-        (".\uff47it/config", "inside of a .git"),
+        (".git/config", "into a .git"),
+        ("sub/.GIT/hooks/x", "into a .git"),
+        ("sub/.git", "into a .git"),
+        (".git./config", "into a .git"),
+        (".git /config", "into a .git"),
+        (".git . ./config", "into a .git"),
+        (".git::$INDEX_ALLOCATION/config", "into a .git"),
+        ("git~1/config", "into a .git"),
+        ("GIT~2/config", "into a .git"),
+        ("gitmod~1", "into a .git"),
+        (".g\u200cit/config", "into a .git"),
+        (".\ufeffgit/config", "into a .git"),
+        (".gi\u202et/config", "into a .git"),
+        (".\uff47it/config", "into a .git"),
         (".gitmodules", "submodules"),
         ("sub/.GitModules", "submodules"),
         (".gitconfig", "configuration of git"),
@@ -147,7 +147,7 @@ def test_links_out_of_the_tree(target: str) -> None:
 
 def test_a_refusal_names_the_patch_the_file_and_the_reason() -> None:
     assert refusal(series(edit("mm/util.c"), edit(".git/config"))) == (
-        "the series is refused: [2/2] .git/config: is inside of a .git"
+        "the series is refused: [2/2] .git/config: leads into a .git"
     )
 
 
