@@ -15,7 +15,12 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from email import message_from_bytes, policy
+from email import policy
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
+from email.message import Message
+from email.parser import BytesParser
+from email.utils import getaddresses
 from itertools import pairwise
 from pathlib import Path
 
@@ -25,6 +30,9 @@ from kverdict.git import GitFailed, Repository, failure_of
 from kverdict.screen import SYMLINK, check_change, check_landed, screen
 from kverdict.worktrees import slight, write_files
 
+# Characters of a header, as RFC 5322 2.1.1 has it for a line: Python's readers of headers call
+# themselves for each bracket, and take the square of the length.
+_LONGEST_HEADER = 400
 _MAIL_START = re.compile(rb"^From ", re.MULTILINE)
 _AM = (
     "am",
@@ -46,22 +54,30 @@ class Mail:
     @property
     def subject(self) -> str:
         """Without the [PATCH ...] prefixes; one line."""
-        message = message_from_bytes(self.data, policy=policy.default)
-        subject = " ".join(str(message.get("Subject", "(no subject)")).split())
-        return re.sub(r"^(\s*\[[^\]]*\])+\s*", "", subject)
+        raw = self._header("Subject", "(no subject)")
+        try:
+            decoded = str(make_header(decode_header(raw)))
+        except (HeaderParseError, LookupError, ValueError):  # an encoding that is none
+            decoded = raw
+        return re.sub(r"^(\s*\[[^\]]*\])+\s*", "", " ".join(decoded.split()))
 
     @property
     def message_id(self) -> str:
         """Without the angle brackets."""
-        message = message_from_bytes(self.data, policy=policy.compat32)
-        return str(message.get("Message-ID", "")).strip().strip("<>")
+        return self._header("Message-ID").strip().strip("<>")
+
+    @property
+    def senders(self) -> frozenset[str]:
+        """The addresses of its From and of the lines in its body that begin with ``From:``."""
+        lines = re.findall(r"^From:(.*)$", self.text, re.MULTILINE)
+        found = (getaddresses([line[:_LONGEST_HEADER]]) for line in (self._header("From"), *lines))
+        return frozenset(address for one in found for _, address in one)
 
     @property
     def text(self) -> str:
         """The body, decoded; bytes that are not UTF-8 as surrogates."""
-        message = message_from_bytes(self.data, policy=policy.compat32)
-        parts = [part.get_payload(decode=True) for part in message.walk()]
-        return b"".join(p for p in parts if isinstance(p, bytes)).decode(errors="surrogateescape")
+        body = self._message.get_payload(decode=True)
+        return body.decode(errors="surrogateescape") if isinstance(body, bytes) else ""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -69,6 +85,14 @@ class Mail:
         names = re.findall(r'^(?:---|\+\+\+) "?[ab]/(.+?)"?\t?\r?$', self.text, re.MULTILINE)
         names += re.findall(r"^(?:rename|copy) (?:from|to) (.+?)\r?$", self.text, re.MULTILINE)
         return tuple(sorted(set(names)))
+
+    @property
+    def _message(self) -> Message:
+        """Not the parts of its body, which could be nested deeper than Python's stack."""
+        return BytesParser(policy=policy.compat32).parsebytes(self.data, headersonly=True)
+
+    def _header(self, name: str, missing: str = "") -> str:
+        return str(self._message.get(name, missing))[:_LONGEST_HEADER]
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from email import message_from_bytes, policy
+from email import policy
 from email.message import Message
+from email.parser import BytesParser
 from fnmatch import fnmatchcase
 
 from kverdict.diffs import Change, FileDiff, Kind, Unreadable, read_diffs
@@ -113,10 +114,15 @@ def _announced(mail: bytes) -> Announced:
 
 def _body(mail: bytes) -> str:
     """The text that git mailinfo reads; a mail that two programs could read in two ways is none."""
-    message = message_from_bytes(mail.replace(b"\r\n", b"\n"), policy=policy.compat32)
+    # Not its parts: there may be none, and nested ones would exhaust Python's stack.
+    parser = BytesParser(policy=policy.compat32)
+    message = parser.parsebytes(mail.replace(b"\r\n", b"\n"), headersonly=True)
     for name in ("Content-Type", "Content-Transfer-Encoding"):
-        if len(message.get_all(name, [])) > 1:
+        values = message.get_all(name, [])
+        if len(values) > 1:
             raise Unreadable(f"the mail has more than one {name}")
+        if not all(isinstance(value, str) for value in values):
+            raise Unreadable(f"the mail has a {name} that is not ASCII")
     encoding = str(message.get("Content-Transfer-Encoding", "")).strip().lower()
     if encoding not in _ENCODINGS:
         raise Unreadable(f"the mail is encoded as {encoding!r}")
@@ -133,6 +139,8 @@ def _body(mail: bytes) -> str:
 def _check_parameters(message: Message) -> None:
     """format=flowed joins lines, and a charset such as UTF-7 makes other characters of them."""
     for name, value in message.get_params([])[1:]:
+        if not isinstance(value, str):
+            raise Unreadable(f"the mail has its {name} in pieces (RFC 2231)")
         if name == "charset" and value.lower() not in _CHARSETS:
             raise Unreadable(f"the mail has the charset {value!r}")
         if name == "format" and value.lower() != "fixed":

@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from email import message_from_bytes, policy
-from email.utils import getaddresses, parseaddr
+from email.utils import parseaddr
 from pathlib import Path
 
 from kverdict.am import Landed, Mail, apply_mails, landed_of, read_mbox
@@ -82,10 +80,7 @@ def _check_authors(
     """git takes the author from the mail's From, or from a From line at the top of its body."""
     for patch, mail, item in zip(series.patches, mails, landed, strict=True):
         author = tree.commit(item.commit).author
-        message = message_from_bytes(mail.data, policy=policy.default)
-        allowed = {address for _, address in getaddresses([str(message["From"]), patch.author])}
-        allowed |= set(re.findall(r"^From:.*?<?([^\s<>]+@[^\s<>]+)>?\s*$", mail.text, re.MULTILINE))
-        if parseaddr(author)[1] not in allowed:
+        if parseaddr(author)[1] not in mail.senders | {parseaddr(patch.author)[1]}:
             raise InfraError(
                 f"patch {patch.number} became a commit of {author}, not of {patch.author}",
                 "look at the mail: its author is not clear",
