@@ -30,8 +30,8 @@ from kverdict.git import GitFailed, Repository, failure_of
 from kverdict.screen import SYMLINK, check_change, check_landed, screen
 from kverdict.worktrees import slight, write_files
 
-# Characters of a header, as RFC 5322 2.1.1 has it for a line: Python's readers of headers call
-# themselves for each bracket, and take the square of the length.
+# Characters of a header: Python's readers call themselves for each bracket in one, and take the
+# square of its length.
 _LONGEST_HEADER = 400
 _MAIL_START = re.compile(rb"^From ", re.MULTILINE)
 _AM = (

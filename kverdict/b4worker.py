@@ -422,9 +422,17 @@ def write_mboxrd(path: Path, mails: Iterable[EmailMessage]) -> None:
     """mboxrd as public-inbox writes it; Python's own writer escapes one level only."""
     with path.open("wb") as stream:
         for mail in mails:
-            body = mail.as_bytes(policy=b4.emlpolicy).rstrip(b"\n")
+            body = as_bytes(mail).rstrip(b"\n")
             stream.write(b"From mboxrd@z Thu Jan  1 00:00:00 1970\n")
             stream.write(_ESCAPED_IN_MBOXRD.sub(b">", body) + b"\n\n")
+
+
+def as_bytes(mail: EmailMessage) -> bytes:
+    try:
+        return mail.as_bytes(policy=b4.emlpolicy)
+    except UnicodeEncodeError:
+        # Python decodes a part by a charset that it is not in, and then cannot write it as it was.
+        return mail.as_string(policy=b4.emlpolicy).encode(errors="replace")
 
 
 # --- one patch by its id ------------------------------------------------------------------------

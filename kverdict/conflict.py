@@ -9,9 +9,9 @@ they are nowhere the most similar place is shown.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import islice, zip_longest
 
 from unidiff import PatchedFile, PatchSet, UnidiffParseError
 
@@ -25,6 +25,10 @@ LINES_SHOWN = 4
 SUBJECT_COLUMNS = 72
 # unidiff's patterns take the square of a header's length, and int() no more than 4300 digits.
 _LONG_HEADER = re.compile(r"^(?:diff --git |Binary files? |@@ ).{500}", re.MULTILINE)
+# What is looked at: a patch may name one big file in each of a million diffs.
+_MOST_FILES = 200
+_MOST_HUNKS = 1000  # of one file
+_MOST_MISFITS = 50
 _MOST_ALIKE = 100  # a line that a file has more often says nothing about the place
 
 
@@ -80,10 +84,10 @@ def _last_words(refusal: str) -> str:
 
 
 def misfits(diff: str, read: Callable[[str], bytes | None]) -> tuple[Misfit, ...]:
-    """Every place of ``diff`` that does not fit the tree that ``read`` gives the files of.
+    """The places of ``diff`` that do not fit the tree that ``read`` gives the files of.
 
-    Empty when each hunk by itself would fit, or the diff cannot be parsed: then only git's own
-    words are left.
+    The first _MOST_MISFITS; none when each hunk by itself would fit, or the diff cannot be parsed:
+    then only git's own words are left.
     """
     if _LONG_HEADER.search(diff):
         return ()
@@ -91,31 +95,33 @@ def misfits(diff: str, read: Callable[[str], bytes | None]) -> tuple[Misfit, ...
         patched = PatchSet(diff)
     except UnidiffParseError:
         return ()
-    return tuple(misfit for file in patched for misfit in _misfits_of(file, read))
+    found = (misfit for file in patched[:_MOST_FILES] for misfit in _misfits_of(file, read))
+    return tuple(islice(found, _MOST_MISFITS))
 
 
-def _misfits_of(file: PatchedFile, read: Callable[[str], bytes | None]) -> tuple[Misfit, ...]:
+def _misfits_of(file: PatchedFile, read: Callable[[str], bytes | None]) -> Iterator[Misfit]:
     path = file.path if file.is_added_file else file.source_file.removeprefix("a/")
     content = read(path)
     if file.is_added_file:
-        there = "the patch creates it, but the tree has it already"
-        return () if content is None else (Misfit(path, "", None, (), (), there),)
+        if content is not None:
+            there = "the patch creates it, but the tree has it already"
+            yield Misfit(path, "", None, (), (), there)
+        return
     if content is None:
-        return (Misfit(path, "", None, (), (), "the tree has no such file"),)
+        yield Misfit(path, "", None, (), (), "the tree has no such file")
+        return
     # As git counts lines: a form feed, which splitlines() cuts at, is in many files.
     text = content.decode(errors="surrogateescape").removesuffix("\n")
     have = [line.rstrip("\r") for line in text.split("\n")] if content else []
     whole = _framed(have)
-    found = []
-    for hunk in file:
+    for hunk in file[:_MOST_HUNKS]:
         old = [line.value.rstrip("\r\n") for line in hunk.source_lines()]
         if old and _framed(old) not in whole:
             header = (
                 f"@@ -{hunk.source_start},{hunk.source_length}"
                 f" +{hunk.target_start},{hunk.target_length} @@ {hunk.section_header}"
             )
-            found.append(_explained(path, header.strip(), old, have, hunk.source_start))
-    return tuple(found)
+            yield _explained(path, header.strip(), old, have, hunk.source_start)
 
 
 def _explained(
