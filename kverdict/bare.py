@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from kverdict.interrupt import undisturbed
 from kverdict.runs import flocked
 
 USERS = "kverdict-users.lock"
@@ -24,13 +25,21 @@ _HALF_WRITTEN = ("objects/pack/tmp_*", "objects/??/tmp_obj_*", "fast_import_cras
 
 @contextmanager
 def in_use(repo: Path) -> Iterator[None]:
-    """Others may use it as well; the first one clears up after those that were killed."""
-    users = repo / USERS
-    with flocked(users, fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
+    """Others may use it as well; what killed ones left is cleared first, our own after an error."""
+    _clear_unless_used(repo)
+    try:
+        with flocked(repo / USERS, fcntl.LOCK_SH):
+            yield
+    except BaseException:
+        with undisturbed():
+            _clear_unless_used(repo)
+        raise
+
+
+def _clear_unless_used(repo: Path) -> None:
+    with flocked(repo / USERS, fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
         if alone:
             clear(repo)
-    with flocked(users, fcntl.LOCK_SH):
-        yield
 
 
 def leftovers(repo: Path) -> tuple[Path, ...]:

@@ -375,6 +375,12 @@ class Repository:
         ids = (next(answers).split()[0] if "\n" not in path else "" for _, path in places)
         return tuple(found if _SHA.fullmatch(found) else None for found in ids)
 
+    def size(self, sha: str) -> tuple[int, int]:
+        """(bytes, files) of a commit's whole tree."""
+        words = ("ls-tree", "-r", "--full-tree", "--format=%(objectsize)", _full(sha))
+        sizes = self.run(*words).stdout.split()
+        return sum(int(size) for size in sizes if size != b"-"), len(sizes)
+
     def changed_paths(self, base: str, tip: str) -> tuple[str, ...]:
         """Paths that differ between two commits, sorted; a rename counts as both names."""
         words = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", _full(base), _full(tip))

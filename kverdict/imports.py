@@ -23,6 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
 from kverdict.bare import IMPORTS, in_use
+from kverdict.disk import require, tarball_need
 from kverdict.errors import ExitStatus, InfraError, UserError
 from kverdict.git import LONG, NO_ATTRIBUTES, Repository, create_bare
 from kverdict.progress import Progress, Task
@@ -52,6 +53,8 @@ def import_tarball(path: Path, *, cache: Path, progress: Progress) -> tuple[Path
         ref = f"refs/kverdict/tarball/{digest}"
         known = ours.resolve(ref)
         if known is None:
+            needed = tarball_need(path.stat().st_size, compressed=path.suffix != ".tar")
+            require(repo, needed, "the import of a tree")
             with progress.task(f"importing {path.name}") as task:
                 known = _stream_in(ours, path, f"{ref}-unpacked", task)
             ours.run("update-ref", ref, known)

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kverdict.errors import InfraError
+from kverdict.disk import is_about_space
+from kverdict.errors import ExitStatus, InfraError
 from kverdict.interrupt import undisturbed
 from kverdict.models import Frozen
 from kverdict.proc import run
@@ -304,13 +305,9 @@ class RunState(Frozen):
 def open_run(runs: Path, slug: str, asked: dict[str, object], version: str) -> Iterator[Path]:
     """The folder of the newest unfinished run with the same request, else a new one; locked.
 
-    Raises InfraError when nothing can be written there.
+    ``runs`` has to be usable (``check_usable``).
     """
-    try:
-        runs.mkdir(parents=True, exist_ok=True)
-        known = run_states(runs)
-    except OSError as error:
-        raise _no_runs(runs, error) from error
+    known = run_states(runs)
     wanted = digest_of(asked, version)
     for folder, state in known:
         if not state.finished and state.request_digest == wanted:
@@ -376,11 +373,17 @@ def drafts_in(folder: Path) -> tuple[Path, ...]:
     )
 
 
-def _no_runs(runs: Path, error: OSError) -> InfraError:
-    return InfraError(
-        f"the runs folder {runs} cannot be used: {error.strerror}",
-        'name another: `runs = "..."` in pipeline.toml',
-    )
+def check_usable(folder: Path, key: str) -> None:
+    """Raises InfraError when the folder that the setting ``key`` names cannot be written to."""
+    try:
+        with scratch(folder, ".probe."):
+            pass
+    except OSError as error:
+        raise InfraError(
+            f"the {key} folder {folder} cannot be used: {error.strerror}",
+            f'name another: `{key} = "..."` in pipeline.toml',
+            status=ExitStatus.DISK_FULL if is_about_space(error) else None,
+        ) from error
 
 
 def _new_folder(runs: Path, name: str) -> Path:
@@ -390,8 +393,6 @@ def _new_folder(runs: Path, name: str) -> Path:
             folder.mkdir()
         except FileExistsError:
             continue
-        except OSError as error:
-            raise _no_runs(runs, error) from error
         return folder
     raise InfraError(f"cannot name a run folder {name}", f"clean up {runs}")
 

@@ -40,14 +40,34 @@ class Settings(Frozen):
 
     @property
     def cache_folder(self) -> Path:
+        """Raises UserError when it is not named and there is no home folder."""
         if self.cache is not None:
-            return Path(self.cache).expanduser()
-        root = os.environ.get("XDG_CACHE_HOME")
-        return (Path(root) if root else Path.home() / ".cache") / "kverdict"
+            return _expanded("cache", self.cache)
+        root = Path(os.environ.get("XDG_CACHE_HOME", ""))
+        if not root.is_absolute():  # then it has to be ignored, says the XDG specification
+            root = _expanded("cache", "~/.cache")
+        return root / "kverdict"
 
     @property
     def runs_folder(self) -> Path:
-        return Path(self.runs).expanduser() if self.runs is not None else HOME / "runs"
+        return HOME / "runs" if self.runs is None else _expanded("runs", self.runs)
+
+
+def _expanded(key: str, text: str) -> Path:
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError as error:
+        raise _no_home(key) from error
+    if text.startswith("~") and (not path.is_absolute() or os.environ.get("HOME") == ""):
+        raise _no_home(key)
+    return path
+
+
+def _no_home(key: str) -> UserError:
+    return UserError(
+        f"there is no home folder to put {key!r} in",
+        f'set HOME, or `{key} = "/some/folder"` in pipeline.toml',
+    )
 
 
 def load(path: Path | None) -> Settings:

@@ -4,16 +4,26 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from kverdict import __version__
+from kverdict.disk import (
+    DISK_NEEDED,
+    NEARLY_FULL,
+    DiskFull,
+    build_need,
+    disk_full,
+    free_at,
+    is_about_space,
+    require,
+)
 from kverdict.errors import InfraError, PatchError, UserError
 from kverdict.evaluate import Engine, recipe_of
 from kverdict.git import Repository
+from kverdict.interrupt import undisturbed
 from kverdict.models import (
     Applied,
     BaseChoice,
@@ -25,19 +35,17 @@ from kverdict.models import (
 )
 from kverdict.progress import Progress
 from kverdict.render.report import render
-from kverdict.runs import finish_run, open_run, read_state, write_atomically
+from kverdict.runs import check_usable, discard, finish_run, open_run, read_state
 from kverdict.sandbox import Isolation, protection
 from kverdict.settings import DEFAULT_FRAGMENTS, HOME, Settings, find_fragment
 from kverdict.stages import fetch
 from kverdict.stages.apply import apply_series
 from kverdict.stages.base import choose_base
 from kverdict.stages.boot import Limits
-from kverdict.stages.build import DISK_NEEDED, disk_full
 from kverdict.trees import Tree, open_tree
 from kverdict.verdict import Report, judge
 
 TEMPLATES = HOME / "templates"
-NEARLY_FULL = 32 << 20  # bytes
 
 
 class Request(Frozen):
@@ -100,6 +108,8 @@ def verify(request: Request, settings: Settings, progress: Progress) -> Run:
     Raises UserError, PatchError (125) and InfraError; a run that had not begun to evaluate
     leaves no folder behind, one that had goes on when it is started again.
     """
+    check_usable(settings.runs_folder, "runs")
+    check_usable(settings.cache_folder, "cache")
     asked = request.model_dump(mode="json")
     slug = Path(request.series[0]).name
     with (
@@ -133,18 +143,21 @@ def _nothing_left_behind(folder: Path, cache: Path) -> Iterator[None]:
     try:
         yield
     except (UserError, PatchError):
-        shutil.rmtree(folder, ignore_errors=True)
+        discard(folder)
+        raise
+    except DiskFull:
         raise
     except (InfraError, OSError) as error:
-        free = min(shutil.disk_usage(place).free for place in (folder, cache) if place.exists())
-        if free < NEARLY_FULL:
+        free = min(free_at(folder), free_at(cache))
+        if free < NEARLY_FULL or is_about_space(error):
             raise disk_full("a run", DISK_NEEDED, free) from error
         if isinstance(error, InfraError):
             raise
         raise _told(error) from error
     finally:
         if not any(path.is_file() for path in (folder / "evaluations").rglob("*")):
-            shutil.rmtree(folder, ignore_errors=True)
+            with undisturbed():
+                discard(folder)
 
 
 def _told(error: OSError) -> InfraError:
@@ -159,22 +172,18 @@ def _series(
 ) -> Series:
     """The series of this run; one that was fetched before a restart is not fetched again."""
     home = folder / "series"
-    stored = home / "series.json"
-    if stored.exists():
-        return Series.from_json(stored.read_bytes())
+    if (series := fetch.fetched(home)) is not None:
+        return series
     archive = settings.archive
     if fetch.classify(request.series) is SourceKind.REV_RANGE:
-        series = _series_of_range(request.series[0], tree, home, archive, progress)
-    else:
-        series = fetch.fetch(
-            request.series,
-            folder=home,
-            revision=request.revision,
-            settings=archive,
-            progress=progress,
-        )
-    write_atomically(stored, series.to_json())
-    return series
+        return _series_of_range(request.series[0], tree, home, archive, progress)
+    return fetch.fetch(
+        request.series,
+        folder=home,
+        revision=request.revision,
+        settings=archive,
+        progress=progress,
+    )
 
 
 def _series_of_range(
@@ -249,7 +258,8 @@ def _evaluate(
 ) -> Report:
     evaluations = folder / "evaluations"
     count = len(applied.patches)
-    with engine.slot() as mine:
+    with engine.store.in_use(), engine.slot() as mine:
+        _check_room(engine, (base.sha, applied.tip))
         before = engine.evaluate(
             base.sha, "base", mine, evaluations, strangers=bool(_from_archive(base))
         )
@@ -277,6 +287,15 @@ def _evaluate(
         base_evaluation=before,
         patched_evaluation=after,
     )
+
+
+def _check_room(engine: Engine, commits: Sequence[str]) -> None:
+    """Before anything is built; the checkout sees to its own."""
+    missing = [commit for commit in commits if engine.built_folder(commit) is None]
+    if missing:
+        with Repository(engine.tree.repo) as repository:
+            content, _ = repository.size(missing[0])
+        require(engine.cache, build_need(content), "the build")
 
 
 def _from_archive(base: BaseChoice) -> tuple[Prerequisite, ...]:

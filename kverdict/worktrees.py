@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kverdict.bare import in_use
-from kverdict.errors import ExitStatus, InfraError
+from kverdict.disk import is_about_space, require, worktree_need
+from kverdict.errors import InfraError
 from kverdict.git import GitFailed, NotARepository, Repository
 from kverdict.progress import Progress, Task
 from kverdict.runs import discard, scratch
@@ -29,14 +30,26 @@ def checkout(repo: Path, sha: str, folder: Path, *, progress: Progress) -> None:
                 _switch(folder, sha, task)
                 return
             except (GitFailed, NotARepository) as error:
-                if error.status is ExitStatus.DISK_FULL:
+                if is_about_space(error):
+                    remove(repo, folder)
                     raise
                 # A power cut may leave an index or a HEAD without content.
                 progress.say(f"  the worktree is damaged ({error.problem}): it is made anew")
         if _was_worktree_of(repo, folder):
             discard(folder)
-        _add(repo, sha, folder)
-        _switch(folder, sha, task)
+        _check_room(repo, sha, folder)
+        try:
+            _add(repo, sha, folder)
+            _switch(folder, sha, task)
+        except GitFailed as error:
+            if is_about_space(error):
+                remove(repo, folder)
+            raise
+
+
+def _check_room(repo: Path, sha: str, folder: Path) -> None:
+    with Repository(repo) as ours:
+        require(folder, worktree_need(*ours.size(sha)), "the checkout")
 
 
 def remove(repo: Path, folder: Path) -> None:

@@ -20,6 +20,7 @@ from kverdict.progress import Silent
 from kverdict.runs import (
     Store,
     abandoned,
+    check_usable,
     digest_of,
     finish_run,
     open_run,
@@ -413,13 +414,16 @@ def test_a_run_json_that_was_changed_is_not_gone_on_with(tmp_path: Path, what: s
     assert read_state(folder) is None
 
 
-def test_a_runs_folder_that_is_a_file_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_folder_that_is_a_file_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
-    with (
-        pytest.raises(InfraError, match=r"the runs folder .*/runs cannot be used: File exists"),
-        open_run(tmp_path / "runs", "a", {}, "1"),
+    with pytest.raises(
+        InfraError, match=r"the runs folder .*/runs cannot be used: File exists: name"
     ):
-        pass
+        check_usable(tmp_path / "runs", "runs")
+    with pytest.raises(InfraError, match=r"the cache folder .* cannot be used: Not a directory"):
+        check_usable(tmp_path / "runs" / "below", "cache")
+    check_usable(tmp_path / "new" / "one", "runs")
+    assert list((tmp_path / "new" / "one").iterdir()) == []
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError, FileExistsError, BlockingIOError])

@@ -78,3 +78,27 @@ def test_the_documented_settings_are_the_real_ones() -> None:
     assert documented["kernel"]["fragments"] == list(Settings().kernel.fragments)
     assert documented["archive"]["midmask"] == Settings().archive.midmask
     assert documented["guest"] == Settings().guest.model_dump()
+
+
+@pytest.mark.parametrize("home", ["", "relative"])
+def test_without_a_home_folder_the_cache_has_to_be_named(
+    monkeypatch: pytest.MonkeyPatch, home: str
+) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", home)
+    with pytest.raises(UserError, match="there is no home folder to put 'cache' in: set HOME, or"):
+        _ = Settings().cache_folder
+    assert Settings(cache="/some/folder").cache_folder == Path("/some/folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
+    assert Settings().cache_folder == Path("/xdg/kverdict")
+
+
+def test_a_relative_xdg_cache_home_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/alice")
+    monkeypatch.setenv("XDG_CACHE_HOME", "cache")
+    assert Settings().cache_folder == Path("/home/alice/.cache/kverdict")
+
+
+def test_the_home_of_a_user_that_does_not_exist() -> None:
+    with pytest.raises(UserError, match="there is no home folder to put 'runs' in"):
+        _ = Settings(runs="~no-such-user/runs").runs_folder

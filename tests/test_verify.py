@@ -6,7 +6,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -232,18 +231,99 @@ def test_an_interrupted_run_goes_on(world: World, good: Path, stop: type[BaseExc
     assert "built before" in world.err
 
 
-def test_a_full_disk_is_told_with_the_room_needed(
-    world: World, good: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_disk_that_was_full_for_a_moment_is_told_with_the_room_needed(
+    world: World, good: Path
 ) -> None:
-    full = shutil.disk_usage(world.home)._replace(free=1 << 20)
-    monkeypatch.setattr(shutil, "disk_usage", lambda place: full)
-
     def fail(guest: Guest, facts: Mapping[str, Any]) -> Guest:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     world.fake.change = fail
     assert world.verify(good) == ExitStatus.DISK_FULL
-    assert "the disk is full during a run (1 MiB free): free 4096 MiB" in world.err
+    assert "the disk is full during a run" in world.err
+    assert "MiB free): free 4096 MiB and start again" in world.err
+
+
+def garbled(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b"add write", b"add wrote"))
+
+
+def half(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def gone(path: Path) -> None:
+    path.unlink()
+
+
+def folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("name", ["series/series.json", "series/series.mbx"])
+@pytest.mark.parametrize("damage", [garbled, half, gone, folder], ids=lambda it: it.__name__)
+def test_a_damaged_series_of_an_unfinished_run_is_fetched_again(
+    world: World, good: Path, name: str, damage: Callable[[Path], None]
+) -> None:
+    run = interrupted(world, good)
+    damage(run / name)
+    assert world.verify(good) == 0, world.err
+    assert world.runs() == [run]
+    assert "reading the series" in world.err
+    assert world.report()["series"]["subject"] == "KVM: add write"
+
+
+def interrupted(world: World, good: Path) -> Path:
+    """The folder of a run that was interrupted in its first guest."""
+
+    def interrupt(guest: Guest, facts: Mapping[str, Any]) -> Guest:
+        raise Interrupted
+
+    world.fake.change = interrupt
+    assert world.verify(good) == ExitStatus.INTERRUPTED
+    world.fake.change = lambda guest, facts: guest
+    (run,) = world.runs()
+    return run
+
+
+def test_a_whole_series_is_not_fetched_again(world: World, good: Path) -> None:
+    interrupted(world, good)
+    assert world.verify(good) == 0
+    assert "reading the series" not in world.err
+
+
+@pytest.mark.parametrize("damage", [half, gone], ids=lambda it: it.__name__)
+def test_damaged_files_of_an_unfinished_evaluation_are_made_again(
+    world: World, good: Path, damage: Callable[[Path], None]
+) -> None:
+    run = interrupted(world, good)
+    damaged = [path for path in run.glob("evaluations/*/*") if path.is_file()]
+    assert {"config", "config.json", "build.log", "build.json"} <= {path.name for path in damaged}
+    for path in damaged:
+        damage(path)
+    assert world.verify(good) == 0, world.err
+    assert all(json.loads(path.read_text()) for path in run.glob("evaluations/*/*.json"))
+    assert world.runs() == [run]
+
+
+def test_a_damaged_run_json_gives_a_new_run(world: World, good: Path) -> None:
+    run = interrupted(world, good)
+    half(run / "run.json")
+    assert world.verify(good) == 0, world.err
+    assert len(world.runs()) == 2
+
+
+def test_folders_that_cannot_be_used_are_told_before_any_work(world: World, good: Path) -> None:
+    settings = (world.home / "pipeline.toml").read_text()
+    for key in ("runs", "cache"):
+        (world.home / "file").write_text("")
+        used = json.dumps(str(world.home / key))
+        (world.home / "pipeline.toml").write_text(settings.replace(used, '"file"'))
+        assert world.verify(good) == ExitStatus.TROUBLE
+        assert world.err.splitlines() == [
+            f"kverdict: the {key} folder file cannot be used: File exists: "
+            f'name another: `{key} = "..."` in pipeline.toml'
+        ]
 
 
 def test_rendering_again_gives_the_same_bytes(world: World, good: Path) -> None:

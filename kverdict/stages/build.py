@@ -10,7 +10,8 @@ import shutil
 from pathlib import Path
 
 from kverdict import elf
-from kverdict.errors import ExitStatus, InfraError
+from kverdict.disk import DISK_NEEDED, disk_full
+from kverdict.errors import InfraError
 from kverdict.findings import warnings
 from kverdict.models import Build, Diagnostic
 from kverdict.proc import Finished
@@ -25,7 +26,6 @@ VMLINUX = Path("vmlinux")
 
 HOURS = 3600.0
 LOG_LIMIT = 256 << 20
-DISK_NEEDED = 4 << 30  # a worktree takes 1.8 GB, its object tree 0.6 GB, ccache as much
 
 # "  CC      virt/kvm/guest_memfd.o" (scripts/Kbuild.include, the short form of a command).
 _STEP = re.compile(r"^  ([A-Z][A-Z0-9_]{1,9})(?: \[M\])? +(\S+)")
@@ -132,14 +132,6 @@ def _raise_if_ours(made: Finished, log: Path, obj: Path) -> None:
         raise disk_full("the build", DISK_NEEDED, free)
     if _KILLED in message:
         raise InfraError("the compiler was killed", "free memory or build with fewer --jobs")
-
-
-def disk_full(what: str, needed: int, free: int) -> InfraError:
-    return InfraError(
-        f"the disk is full during {what} ({free >> 20} MiB free)",
-        f"free {needed >> 20} MiB and start again",
-        status=ExitStatus.DISK_FULL,
-    )
 
 
 def _failed(log: Path, seconds: float) -> Build:

@@ -30,8 +30,9 @@ from kverdict.mails import classify as classify
 from kverdict.mails import message_id_of, one_mailbox, read_mails
 from kverdict.models import Frozen, Patch, Series, SourceKind
 from kverdict.progress import Progress, Silent
-from kverdict.runs import file_digest, scratch
+from kverdict.runs import file_digest, intact, scratch, seal
 
+SERIES = "series.json"
 MBOX = "series.mbx"
 THREAD = "thread.mbx"
 COVER = "cover.txt"
@@ -140,11 +141,11 @@ def fetch(
     settings: ArchiveSettings,
     progress: Progress,
 ) -> Series:
-    """The series that ``asked`` names, with series.mbx, thread.mbx and cover.txt in ``folder``.
+    """The series that ``asked`` names, as series.json in ``folder``, with its mails beside it.
 
-    ``folder`` appears whole or not at all; one from before is replaced.  Without ``revision`` the
-    highest in the thread is taken.  A range of commits needs the tree and is the caller's: give
-    the output of git format-patch to ``fetch_mailbox``.
+    ``folder`` appears whole and sealed (runs.intact) or not at all; one from before is replaced.
+    Without ``revision`` the highest in the thread is taken.  A range of commits needs the tree and
+    is the caller's: give the output of git format-patch to ``fetch_mailbox``.
 
     Raises UserError, PatchError or InfraError, each kind of trouble with its own exit status.
     """
@@ -178,9 +179,18 @@ def fetch_mailbox(
 
     ``rev_range`` is (base sha, tip sha) and is passed on into the Series.
     """
-    wanted = _Wanted(kind, asked, None, revision, settings)
-    series = _into(folder, wanted, one_mailbox(mails, asked), progress)
-    return series.model_copy(update={"rev_range": rev_range})
+    wanted = _Wanted(kind, asked, None, revision, settings, rev_range)
+    return _into(folder, wanted, one_mailbox(mails, asked), progress)
+
+
+def fetched(folder: Path) -> Series | None:
+    """What ``fetch`` left in ``folder``, None when nothing did or it is not as it was."""
+    if folder.is_symlink() or not intact(folder):
+        return None
+    try:
+        return Series.from_json((folder / SERIES).read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def search_patch_id(
@@ -216,6 +226,7 @@ class _Wanted:
     message_id: str | None
     revision: int | None
     settings: ArchiveSettings
+    rev_range: tuple[str, str] | None = None
 
 
 def _into(folder: Path, wanted: _Wanted, mails: bytes | None, progress: Progress) -> Series:
@@ -239,6 +250,7 @@ def _into(folder: Path, wanted: _Wanted, mails: bytes | None, progress: Progress
             raise _trouble(answer, wanted)
         series = _series(answer, wanted, draft)
         _say_what_was_chosen(answer, wanted, progress)
+        (draft / SERIES).write_text(series.to_json())
         _publish(draft, folder)
     return series
 
@@ -268,6 +280,7 @@ def _series(answer: _Answer, wanted: _Wanted, draft: Path) -> Series:
         patches=answer.patches,
         mbox=MBOX,
         mbox_digest=file_digest(draft / MBOX),
+        rev_range=wanted.rev_range,
     )
 
 
@@ -482,9 +495,10 @@ def _publish(draft: Path, folder: Path) -> None:
     """Moves the results into ``folder`` in one step; what was there before goes."""
     whole = draft / "whole"
     whole.mkdir()
-    for name in (MBOX, THREAD, COVER):
+    for name in (SERIES, MBOX, THREAD, COVER):
         if (draft / name).exists():
             (draft / name).rename(whole / name)
-    if folder.exists():
+    seal(whole)
+    if os.path.lexists(folder):
         folder.rename(draft / "before")
     whole.rename(folder)
