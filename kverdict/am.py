@@ -16,7 +16,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email import policy
-from email.errors import HeaderParseError
+from email.errors import MessageError
 from email.header import decode_header, make_header
 from email.message import Message
 from email.parser import BytesParser
@@ -57,7 +57,7 @@ class Mail:
         raw = self._header("Subject", "(no subject)")
         try:
             decoded = str(make_header(decode_header(raw)))
-        except (HeaderParseError, LookupError, ValueError):  # an encoding that is none
+        except (MessageError, LookupError, ValueError):  # an encoding that is none
             decoded = raw
         return re.sub(r"^(\s*\[[^\]]*\])+\s*", "", " ".join(decoded.split()))
 

@@ -21,6 +21,7 @@ from fnmatch import fnmatchcase
 
 from kverdict.diffs import Change, FileDiff, Kind, Unreadable, read_diffs
 from kverdict.errors import ExitStatus, PatchError
+from kverdict.text import shorten
 
 PATCH_LIMIT = 8 << 20  # bytes of one mail; mailing lists let far less through
 SERIES_LIMIT = 32 << 20  # bytes of all mails
@@ -96,7 +97,7 @@ def refused(why: str, patch: str = "", path: str = "") -> PatchError:
     name = path if path.isprintable() else repr(path)
     place = " ".join(part for part in (patch, name) if part)
     return PatchError(
-        f"the series is refused: {place}{': ' if place else ''}{why}",
+        f"the series is refused: {place}{': ' if place else ''}{shorten(why, 300)}",
         "no kernel patch needs that, see docs/series.md",
         status=ExitStatus.SERIES_REFUSED,
     )

@@ -24,7 +24,7 @@ from kverdict.runs import write_atomically
 DEBIAN = "debian:"
 TARBALLS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 _MAKEFILE_LINE = re.compile(
-    rb"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION)[ \t]*=[ \t]*(.*?)[ \t]*$", re.MULTILINE
+    rb"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION)[ \t]*=(.*)$", re.MULTILINE
 )
 
 
@@ -217,7 +217,7 @@ def parts_of(makefile: bytes) -> dict[str, bytes]:
     """VERSION, PATCHLEVEL, SUBLEVEL and EXTRAVERSION of a kernel's top Makefile."""
     found: dict[str, bytes] = {}
     for name, value in _MAKEFILE_LINE.findall(makefile):
-        found.setdefault(name.decode(), value)
+        found.setdefault(name.decode(), value.strip(b" \t"))
     return found
 
 
