@@ -27,7 +27,7 @@ RESULTS = Path("/results")
 # What virtme-ng runs to mount its tools with another root than the host's, then its init. The
 # host's own mount(8) is set-uid for a user whom the guest does not know as root.
 _APPLETS = ("sh", "mount", "mkdir")
-_FOLDERS = ("proc", "sys", "dev", "run", "tmp", "etc", "var", "root", "home", "mnt")
+_FOLDERS = ("proc", "sys", "dev", "run", "tmp", "etc", "var", "root")
 _MERGED_USR = ("bin", "sbin", "lib", "lib64")
 _SYSTEM_PYTHON = Path("/usr/bin/python3")
 # "libz.so.1 => /lib/x86_64-linux-gnu/libz.so.1 (0x7f...)", "/lib64/ld-linux-x86-64.so.2 (0x7f...)"

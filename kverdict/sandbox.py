@@ -153,9 +153,10 @@ class Sandbox:
 
     def wrap(self, argv: Sequence[str]) -> list[str]:
         """The command line that runs ``argv`` inside; raises ToolMissing without bubblewrap."""
-        limited = [*_prlimit(self.limits), *argv]
+        # Only who runs the command may be able to enter its folder.
+        limited = [*_prlimit(self.limits), "env", f"--chdir={self.cwd}", *argv]
         if self.isolation is Isolation.NONE:
-            return self._unsafe(limited)
+            return [self._outside(word) for word in limited]
         bwrap = _bwrap()
         return [
             bwrap,
@@ -168,7 +169,7 @@ class Sandbox:
             *(word for bind in self._all_binds for word in _bind(bind)),
             *(word for link, to in self.links for word in ("--symlink", to, str(link))),
             *("--remount-ro", "/"),
-            *("--chdir", str(self.cwd)),
+            *("--chdir", "/"),
             "--",
             *_unprivileged(bwrap, self.kvm),
             *limited,
@@ -180,12 +181,8 @@ class Sandbox:
 
     # --- without a sandbox ------------------------------------------------------------------------
 
-    def _unsafe(self, argv: Sequence[str]) -> list[str]:
-        """The same command on the host itself: what is named by its place inside is translated."""
-        cwd = self._outside(str(self.cwd))
-        return ["env", f"--chdir={cwd}", *(self._outside(word) for word in argv)]
-
     def _outside(self, word: str) -> str:
+        """A word of the command on the host itself: places inside become those outside."""
         places = (*self._all_binds, Bind(Path(__file__).resolve().parent.parent, PACKAGE))
         for bind in sorted(places, key=lambda bind: -len(str(bind.inside))):
             if bind.inside != bind.host:

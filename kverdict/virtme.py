@@ -19,6 +19,9 @@ from kverdict.models import Accelerator
 from kverdict.sandbox import Bind, Isolation, Sandbox, default_limits, python_command
 
 _BZIMAGE = Path("/bzImage")
+# virtme-ng opens its standard output once more, through /proc/self/fd/1: for that it has to be a
+# pipe of whoever runs it, and where root started the sandbox ours is root's.
+_AS_ITS_OWN = ("sh", "-c", '"$@" 2>&1 | cat', "sh")
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def session(
         *("--script-sh", script),
         *(f"--qemu-opt={option}" for option in machine.qemu_options()),
     ]
-    return Session(sandbox, tuple(python_command("virtme.commands.run", *virtme)))
+    return Session(sandbox, (*_AS_ITS_OWN, *python_command("virtme.commands.run", *virtme)))
 
 
 def _kernel_options(extra: tuple[str, ...]) -> tuple[str, ...]:

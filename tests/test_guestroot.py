@@ -30,9 +30,8 @@ def test_there_is_a_shell_python_and_libraries() -> None:
         [str(guest_python()), "-c", "import sys, os; print(os.path.realpath(sys.executable))"]
     )
     assert {Path(name).name for name in programs} == {"busybox", Path(python.text.strip()).name}
-    assert inside("ls", f"{ROOT}/etc", f"{ROOT}/home", f"{ROOT}/root").split() == [
+    assert inside("ls", f"{ROOT}/etc", f"{ROOT}/root").split() == [
         f"{ROOT}/etc:",
-        f"{ROOT}/home:",
         f"{ROOT}/root:",
     ]
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from kverdict.models import ConfigProof, SymbolState
-from kverdict.proc import Finished, run
+from kverdict.proc import Finished
 from kverdict.progress import Silent
+from kverdict.sandbox import give
 from kverdict.settings import DEFAULT_FRAGMENTS, find_fragment
 from kverdict.stages.configure import configure
 from kverdict.stages.kmake import make_command, make_sandbox
@@ -44,7 +45,9 @@ class Tree:
 
     def conf(self, target: str, **env: str) -> Finished:
         sandbox = make_sandbox(self.src, self.obj, env={"KCONFIG_CONFIG": "theirs", **env})
-        return sandbox.run(make_command((target,)), timeout=600)
+        done = sandbox.run(make_command((target,)), timeout=600)
+        assert done.ok, done.error_text
+        return done
 
     def known(self, text: str) -> str:
         """Without the symbols that this tree does not have for x86, of which conf only warns."""
@@ -152,6 +155,8 @@ def test_the_small_cases_are_what_conf_says(version: str, trees: Callable[[str],
         small.mkdir()
         (small / "Kconfig").write_text(case.kconfig)
         (small / ".config").write_text(case.config)
-        sandbox.run(["sh", "-c", script], timeout=60)
+        give(small)
+        done = sandbox.run(["sh", "-c", script], timeout=60)
+        assert done.ok, done.error_text
         answers[case.name] = settings((small / ".config").read_text())
     assert answers == {case.name: case.lines for case in CASES}
