@@ -34,8 +34,9 @@ MANIFEST_LARGEST = 1 << 20  # bytes
 RESULTS, DRAFT = "results-", ".draft."  # of scratch folders
 SLOTS_AT_MOST = 8
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _RANDOM = "[a-z0-9_]{8}"  # what tempfile puts behind a prefix
+_PREFIXES = rf"am-|deb-|objects-|{RESULTS}|\.[^/]+\."  # of all our scratch folders and drafts
 
 
 def digest_of(*parts: object) -> str:
@@ -45,18 +46,22 @@ def digest_of(*parts: object) -> str:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """All of ``content`` under its name, or nothing, also when the machine stops in between."""
+    """All of ``content`` under its name, or nothing, also when the machine stops in between.
+
+    The draft is locked and swept as scratch folders are.
+    """
     data = content.encode() if isinstance(content, str) else content
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    sweep(path.parent, f".{path.name}.")
+    draft, handle = _locked_file(path.parent, f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
+            draft.chmod(0o644)
+            draft.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
         raise
 
 
@@ -183,24 +188,34 @@ def scratch(parent: Path, prefix: str) -> Iterator[Path]:
 
 
 def sweep(parent: Path, *prefixes: str) -> tuple[Path, ...]:
-    """Removes the scratch folders that nobody uses any more, and says which they were."""
+    """Removes what ``abandoned`` finds, and says what it was."""
     gone = []
-    for folder in _scratch_folders(parent, prefixes):
-        with _held_by_nobody(folder) as free:
+    for path in _scratch(parent, prefixes):
+        with _held_by_nobody(path) as free:
             if free:
-                discard(folder)
-                gone.append(folder)
+                _remove(path)
+                gone.append(path)
     return tuple(gone)
 
 
 def abandoned(parent: Path, *prefixes: str) -> tuple[Path, ...]:
-    """The scratch folders that ``sweep`` would remove."""
+    """Scratch folders, and drafts of files, that nobody uses any more.
+
+    Without prefixes any of ours: for folders that hold nothing but what we made.
+    """
     found = []
-    for folder in _scratch_folders(parent, prefixes):
-        with _held_by_nobody(folder) as free:
+    for path in _scratch(parent, prefixes):
+        with _held_by_nobody(path) as free:
             if free:
-                found.append(folder)
+                found.append(path)
     return tuple(found)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        discard(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def discard(folder: Path) -> None:
@@ -217,14 +232,28 @@ def _locked_folder(parent: Path, prefix: str) -> tuple[Path, int]:
     while True:
         folder = Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
         try:
-            lock = os.open(folder, _FOLDER)
+            lock = os.open(folder, _OPEN | os.O_DIRECTORY)
         except FileNotFoundError:
-            continue
-        with suppress(OSError):  # a file system without such locks: never swept, then
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        if _is_at(folder, lock):
+            continue  # another process swept it before it was locked
+        if _ours(folder, lock):
             return folder, lock
-        os.close(lock)  # another process swept it before it was locked
+
+
+def _locked_file(parent: Path, prefix: str) -> tuple[Path, int]:
+    while True:
+        handle, name = tempfile.mkstemp(dir=parent, prefix=prefix)
+        if _ours(Path(name), handle):
+            return Path(name), handle
+
+
+def _ours(path: Path, handle: int) -> bool:
+    """Locks what was just made; false, and closed, when another process was there to sweep it."""
+    with suppress(OSError):  # a file system without such locks: never swept, then
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    if _is_at(path, handle):
+        return True
+    os.close(handle)
+    return False
 
 
 def _is_at(path: Path, handle: int) -> bool:
@@ -235,19 +264,20 @@ def _is_at(path: Path, handle: int) -> bool:
         return False
 
 
-def _scratch_folders(parent: Path, prefixes: Sequence[str]) -> list[Path]:
-    """By the form of the name that mkdtemp gives, so that nobody else's folder is taken for one."""
-    names = re.compile(rf"(?:{'|'.join(map(re.escape, prefixes))}){_RANDOM}")
+def _scratch(parent: Path, prefixes: Sequence[str]) -> list[Path]:
+    """By the form of the name that tempfile gives, so that nothing else is taken for ours."""
+    names = re.compile(f"(?:{'|'.join(map(re.escape, prefixes)) or _PREFIXES}){_RANDOM}")
     if not parent.is_dir():
         return []
-    return sorted(path for path in parent.iterdir() if names.fullmatch(path.name))
+    found = (path for path in parent.iterdir() if names.fullmatch(path.name))
+    return sorted(path for path in found if not path.is_symlink())
 
 
 @contextmanager
-def _held_by_nobody(folder: Path) -> Iterator[bool]:
-    """Whether it is a folder of ours whose lock is free; the lock is ours until the block ends."""
+def _held_by_nobody(path: Path) -> Iterator[bool]:
+    """Whether it is ours and its lock is free; the lock is ours until the block ends."""
     try:
-        lock = os.open(folder, _FOLDER)
+        lock = os.open(path, _OPEN)
     except OSError:
         yield False
         return
@@ -281,6 +311,7 @@ def slot(root: Path, name: str, progress: Progress) -> Iterator[Slot]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
+            os.utime(home / "lock")  # its last use, for gc.py
             if number:
                 progress.say(f"another run uses this tree: working in slot {number}")
             (home / "obj").mkdir(exist_ok=True)
@@ -329,7 +360,11 @@ def open_run(runs: Path, slug: str, asked: dict[str, object], version: str) -> I
 
 def run_states(runs: Path) -> list[tuple[Path, RunState]]:
     """The runs whose run.json can be read, the newest first."""
-    found = [(folder, state) for folder in sorted(runs.iterdir()) if (state := read_state(folder))]
+    found = [
+        (folder, state)
+        for folder in sorted(runs.glob("*"))
+        if not folder.is_symlink() and (state := read_state(folder))
+    ]
     return sorted(found, key=lambda run: (run[1].number, run[0].name), reverse=True)
 
 
@@ -351,26 +386,28 @@ def run_lock(folder: Path) -> Iterator[bool]:
         yield ours
 
 
+def is_running(folder: Path) -> bool:
+    """Whether somebody works in this run folder; nothing is written to find out."""
+    try:
+        with (folder / ".lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
 def _sweep_run(folder: Path) -> None:
     """Removes what a killed run left half-written; its folder's lock is ours."""
     for path in drafts_in(folder):
-        if path.is_dir():
-            discard(path)
-        else:
-            path.unlink()
+        _remove(path)
 
 
 def drafts_in(folder: Path) -> tuple[Path, ...]:
-    """Scratch folders and drafts of files in a run's folder, by the form of their names."""
-    names = re.compile(rf"({RESULTS}|\.[^/]+\.){_RANDOM}")
+    """Scratch folders and drafts of files in a run's folder."""
     homes = (folder, folder / "series", *folder.glob("evaluations"), *folder.glob("evaluations/*"))
-    return tuple(
-        path
-        for home in homes
-        if home.is_dir() and not home.is_symlink()
-        for path in sorted(home.iterdir())
-        if names.fullmatch(path.name)
-    )
+    return tuple(path for home in homes if not home.is_symlink() for path in _scratch(home, ()))
 
 
 def check_usable(folder: Path, key: str) -> None:

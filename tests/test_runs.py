@@ -23,8 +23,10 @@ from kverdict.runs import (
     check_usable,
     digest_of,
     finish_run,
+    is_running,
     open_run,
     read_state,
+    run_states,
     scratch,
     slot,
     slugify,
@@ -335,7 +337,6 @@ def test_what_a_killed_process_left_is_swept_and_what_lives_is_not(tmp_path: Pat
 def test_only_names_that_we_give_are_swept(tmp_path: Path) -> None:
     for name in ("am-notes", "am-abcdefg", "am-abcdefghi", "xam-abcdefgh", "am-ABCDEFGH"):
         (tmp_path / name).mkdir()
-    (tmp_path / "am-afileabc").write_text("a file")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "am-alinkabc").symlink_to("elsewhere")
     before = sorted(tmp_path.iterdir())
@@ -357,6 +358,40 @@ def test_folders_without_permission_and_very_deep_ones_are_discarded(tmp_path: P
         os.close(here)
     assert list(tmp_path.iterdir()) == []
     assert Path("/etc/passwd").exists()
+
+
+WRITE = """
+import sys; from pathlib import Path; from kverdict.runs import write_atomically
+for number in range(200):
+    write_atomically(Path(sys.argv[1]) / "x.json", f"{number}" * 1000)
+"""
+
+
+def test_processes_that_write_the_same_file_at_once(tmp_path: Path) -> None:
+    writers = [python(WRITE, str(tmp_path)) for _ in range(3)]
+    for writer in writers:
+        writer.communicate()
+    assert [writer.returncode for writer in writers] == [0, 0, 0]
+    assert (tmp_path / "x.json").read_text() == "199" * 1000
+    assert names(tmp_path) == ["x.json"]
+
+
+def test_the_draft_of_a_killed_process_is_swept_by_the_next_writer(tmp_path: Path) -> None:
+    (tmp_path / ".x.json.ab12cd34").write_text("half")
+    (tmp_path / ".x.json.mine").write_text("something else")
+    assert abandoned(tmp_path) == (tmp_path / ".x.json.ab12cd34",)
+    write_atomically(tmp_path / "x.json", "whole")
+    assert names(tmp_path) == [".x.json.mine", "x.json"]
+
+
+def test_a_link_to_a_run_is_no_run(tmp_path: Path) -> None:
+    with open_run(tmp_path, "a", {}, "1") as run:
+        (tmp_path / "latest").symlink_to(run.name)
+        with open_run(tmp_path, "a", {}, "1") as other:
+            assert other not in (run, tmp_path / "latest")
+            assert is_running(run)
+    assert not is_running(run)
+    assert [folder for folder, _ in run_states(tmp_path)] == [other, run]
 
 
 SCRATCH_AND_SWEEP = """
