@@ -473,6 +473,7 @@ def _environment(draft: Path, settings: ArchiveSettings) -> dict[str, str]:
         GIT_CEILING_DIRECTORIES=str(draft.parent),
         GIT_TERMINAL_PROMPT="0",
         NETRC=os.devnull,
+        TMPDIR=str(draft),  # it goes with the draft, also when this process was killed meanwhile
         XDG_CACHE_HOME=str(draft / "cache"),
         XDG_DATA_HOME=str(draft / "data"),
         XDG_CONFIG_HOME=str(draft / "config"),
