@@ -57,11 +57,12 @@ _OF_THE_MOMENT = re.compile(r"(?<=[.-])[a-z0-9_]{8}(?=[/ ]|$)|\d+")
 class Plan(Frozen):
     """One start of the command line."""
 
-    home: str  # the current folder; stdout, stderr and trace are written there
+    home: str  # the current folder; stdout, stderr, pid and trace are written there
     args: tuple[str, ...]
     kill_at: int | None = None  # number of the event that is its last, from 1
     seconds_later: float = 0  # then it lives on for so long, e.g. while a child works
     known: tuple[str, ...] = ()  # marks of events that do not count: earlier starts came to them
+    word: str = ""  # and neither does an event that is not about it
 
 
 class _Counter:
@@ -81,7 +82,7 @@ class _Counter:
             return
         about = _about(event, args)
         mark = self._mark(event, about)
-        self._count += mark not in self._known
+        self._count += mark not in self._known and self._plan.word in about
         at = time.monotonic() - self._began
         os.write(self._trace, f"{at:.3f}\t{mark}\t{event}\t{about}\n".encode())
         if self._count == self._plan.kill_at:
@@ -124,6 +125,7 @@ def _become(plan: Plan) -> None:
     """The rest of this process is the command line."""
     home = Path(plan.home)
     os.chdir(home)
+    (home / "pid").write_text(str(os.getpid()))
     for name, handle in (("stdout", 1), ("stderr", 2)):
         os.dup2(os.open(home / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), handle)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

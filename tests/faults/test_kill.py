@@ -8,10 +8,12 @@ Here runs are killed again and again on their way; `make faults` kills one run a
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
-from tests.faults.world import KILLED, World, stage_of, wait_for_orphans
+from tests.archive.lore_double import Reply, lore_double
+from tests.faults.world import KILLED, MESSAGE_ID, World, mail_of, stage_of, wait_for_orphans
 
 pytestmark = pytest.mark.host
 
@@ -27,6 +29,17 @@ IN_EVERY_RUN = {
     "boot",
     "guest stored",
     "report",
+}
+
+# Children, and how a command line of theirs is known.
+CHILDREN = {
+    "b4": "b4worker.py",
+    "git worktree": " worktree add ",
+    "git am": " am --quiet ",
+    "git checkout": " checkout --progress ",
+    "Kconfig": "kverdict.kconfig",
+    "olddefconfig": " olddefconfig",
+    "make": " bzImage",
 }
 
 
@@ -59,3 +72,43 @@ def test_killed_again_and_again_it_ends_in_the_same_verdict(
     assert sum(places.values()) >= 60, places
     assert places.keys() >= IN_EVERY_RUN, places
     check(world, undisturbed)
+
+
+@pytest.mark.parametrize("child", CHILDREN)
+def test_killed_while_a_child_works(world: World, undisturbed: World, child: str) -> None:
+    word, events = CHILDREN[child], undisturbed.trace()
+    starts = [index for index, event in enumerate(events) if word in event.about]
+    # The last of its kind: for the patched kernel, when the base is done.
+    took = events[starts[-1] + 1].at - events[starts[-1]].at
+    assert world.verify(kill_at=len(starts), word=word, seconds_later=took / 3) == KILLED
+    assert word in world.trace()[-1].about
+    finished = world.finished_stages()
+    assert world.verify() == 0, world.said()
+    assert finished.items() <= world.finished_stages().items()
+    check(world, undisturbed)
+
+
+def test_killed_while_the_archive_answers(
+    world: World, template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with lore_double([mail_of(template)]) as archive:
+        settings = f'[archive]\nmidmask = "{archive.midmask}"\n'
+        quiet = World.like(template, tmp_path / "quiet", world.server)
+        for place in (quiet, world):
+            place.series = MESSAGE_ID
+            place.write_settings(settings)
+        assert quiet.verify() == 0, quiet.said()
+        requests, answer = len(archive.requests), archive.reply
+        for last in range(1, requests + 1):
+            archive.requests.clear()
+
+            def reply(method: str, target: str, last: int = last) -> Reply:
+                if len(archive.requests) + 1 == last:
+                    world.kill()
+                return answer(method, target)
+
+            monkeypatch.setattr(archive, "reply", reply)
+            assert world.verify() == KILLED
+        monkeypatch.setattr(archive, "reply", answer)
+        assert world.verify() == 0, world.said()
+    check(world, quiet)

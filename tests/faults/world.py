@@ -27,6 +27,7 @@ ADD_WRITE = (HEADER, INIT_SHARED, INIT_SHARED + WRITE)
 # A warning of the base's and one of the series': a build that was killed must tell both again.
 UNUSED = (GMEM, "{\n\treturn", "{\n\tint forgotten;\n\n\treturn")
 SERIES = "patches/0001-KVM-add-write.patch"
+MESSAGE_ID = "20261122120000.1-1-author@example.org"
 KILLED = -signal.SIGKILL
 ORPHANS_END = 10.0  # seconds in which what a killed run had started must be gone
 
@@ -38,6 +39,12 @@ def make_template(folder: Path) -> None:
     made = kernel.series(folder / "patches", ADD_WRITE, UNUSED, subject="add write")
     assert made == folder / SERIES
     (folder / "small.config").write_text("CONFIG_KVM_SW_PROTECTED_VM=y\n")
+
+
+def mail_of(template: Path) -> bytes:
+    """The template's series as an archive has it: with a message-id."""
+    _, mail = (template / SERIES).read_bytes().split(b"\n", 1)  # without "From <commit> ..."
+    return f"Message-ID: <{MESSAGE_ID}>\n".encode() + mail
 
 
 @dataclass
@@ -121,6 +128,7 @@ class World:
         *,
         seconds_later: float = 0,
         known: Collection[str] = (),
+        word: str = "",
     ) -> int:
         plan = Plan(
             home=str(self.home),
@@ -128,9 +136,14 @@ class World:
             kill_at=kill_at,
             seconds_later=seconds_later,
             known=tuple(known),
+            word=word,
         )
         self.statuses.append(self.server.run(plan))
         return self.statuses[-1]
+
+    def kill(self) -> None:
+        """Ends the run that is going on, from outside."""
+        os.kill(int((self.home / "pid").read_text()), signal.SIGKILL)
 
     # --- what can be seen of it -------------------------------------------------------------------
 
@@ -157,8 +170,12 @@ class World:
 
     def finished_stages(self) -> dict[str, tuple[int, int]]:
         """Inode and time of whatever a killed run has finished; it may not be written again."""
-        found = [*self.home.glob("cache/stages/*/*"), *self.home.glob("runs/*/series/series.json")]
-        whole = [path for path in found if not path.name.startswith(".")]
+        found = [
+            *self.home.glob("cache/stages/builds/*/build.json"),
+            *self.home.glob("cache/stages/guests/*/guest.json"),
+            *self.home.glob("runs/*/series/series.json"),
+        ]
+        whole = [path for path in found if not path.parent.name.startswith(".")]
         status = {str(path.relative_to(self.home)): path.stat() for path in whole}
         return {name: (seen.st_ino, seen.st_mtime_ns) for name, seen in status.items()}
 
