@@ -116,6 +116,8 @@ def verify(request: Request, settings: Settings, progress: Progress) -> Run:
         open_run(settings.runs_folder, slug, asked, __version__) as folder,
         _nothing_left_behind(folder, settings.cache_folder),
     ):
+        if request.unsafe_no_sandbox:
+            progress.say("no sandbox: the series' code runs with all your rights")
         tree = open_tree(request.tree, cache=settings.cache_folder, progress=progress)
         progress.say(f"tree: Linux {tree.version}" + (f" ({tree.note})" if tree.note else ""))
         series = _series(request, settings, tree, folder, progress)
@@ -305,17 +307,28 @@ def _from_archive(base: BaseChoice) -> tuple[Prerequisite, ...]:
 
 def reproduce(request: Request, series: Series, base: BaseChoice) -> tuple[str, ...]:
     """The commands that lead to the same verdict elsewhere."""
+    named = request.model_copy(
+        update={
+            "base": None if base.how is BaseHow.RANGE else base.ref,
+            "revision": series.revision if series.kind is SourceKind.MESSAGE_ID else None,
+        }
+    )
+    return (shlex.join(command_of(named)),)
+
+
+def command_of(request: Request) -> list[str]:
+    """The words of the command line that ask for the same; what a machine decides is left out."""
     words = ["./pipeline.py", "verify", "--tree", request.tree]
-    if base.how is not BaseHow.RANGE:
-        words += ["--base", base.ref]
-    if series.kind is SourceKind.MESSAGE_ID:
-        words += ["--revision", str(series.revision)]
+    if request.base is not None:
+        words += ["--base", request.base]
+    if request.revision is not None:
+        words += ["--revision", str(request.revision)]
     if request.unsafe_no_sandbox:
         words.append("--unsafe-no-sandbox")
     for name in request.fragments:
         if name not in DEFAULT_FRAGMENTS:
             words += ["--fragment", name]
-    return (shlex.join([*words, *request.series]),)
+    return [*words, *request.series]
 
 
 def render_again(folder: Path) -> Run:
