@@ -447,8 +447,9 @@ def read_left(path: Path, limit: int) -> bytes:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise InfraError(f"{path.name} was not left as a file ({error.strerror})") from error
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
+        os.close(handle)
+        raise InfraError(f"{path.name} is not a file of at most {limit} bytes")
     with os.fdopen(handle, "rb") as stream:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
-            raise InfraError(f"{path.name} is not a file of at most {limit} bytes")
         return stream.read(limit)
