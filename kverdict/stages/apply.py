@@ -13,7 +13,7 @@ from kverdict.errors import InfraError, PatchError
 from kverdict.git import Repository
 from kverdict.models import Applied, AppliedPatch, BaseChoice, Series, SourceKind
 from kverdict.progress import Progress
-from kverdict.screen import attention
+from kverdict.screen import attention, refused
 from kverdict.trees import Tree
 
 
@@ -81,7 +81,7 @@ def _check_authors(
     for patch, mail, item in zip(series.patches, mails, landed, strict=True):
         author = tree.commit(item.commit).author
         if parseaddr(author)[1] not in mail.senders | {parseaddr(patch.author)[1]}:
-            raise InfraError(
-                f"patch {patch.number} became a commit of {author}, not of {patch.author}",
-                "look at the mail: its author is not clear",
+            raise refused(
+                f"became a commit of {author}, not of {patch.author}",
+                f"[{patch.number}/{len(mails)}]",
             )

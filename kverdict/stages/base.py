@@ -30,12 +30,13 @@ from kverdict.models import (
     SourceKind,
 )
 from kverdict.progress import Progress
-from kverdict.screen import screen
+from kverdict.screen import refused, screen
 from kverdict.trees import Tree
 
 GUESS_DAYS = 90  # how long before the mail its base may have been committed
 GUESS_COMMITS = 2000  # of one ref that touch the files of the series
 GUESS_TRIES = 3  # how many guesses git am is run on
+PREREQUISITES = 200  # that a series may name: each may be asked for in the archive
 PREREQUISITE_COMMITS = 500  # how far back prerequisites are looked for in a base
 
 FindPrerequisite = Callable[[str], bytes | None]
@@ -84,6 +85,8 @@ def choose_base(
         return _range(series, tree)
     mails = read_mbox(mbox, len(series.patches))
     screen([mail.data for mail in mails])  # a refusal is told also where no base can be had
+    if len(series.prerequisite_patch_ids) > PREREQUISITES:
+        raise refused(f"it names more than {PREREQUISITES} prerequisites")
     with Repository(tree.repo) as repository, progress.task("choosing a base") as task:
         chooser = _Chooser(series, mails, tree, repository, find_prerequisite)
         for candidate in _candidates(chooser, user_base, guess_refs):
