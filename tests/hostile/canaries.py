@@ -6,14 +6,20 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from kverdict.errors import PatchError
+from kverdict.models import Series
 from kverdict.progress import Silent
 from kverdict.settings import Settings
+from kverdict.stages.apply import apply_series
+from kverdict.stages.base import choose_base
+from kverdict.stages.fetch import ArchiveSettings, fetch
+from kverdict.trees import open_tree
 from kverdict.verify import Run, request_of, verify
 from tests.fakekernel import FakeKernel
 from tests.hostile.making import LINK, LINK_TARGET, edit, mails_of
@@ -54,14 +60,46 @@ class Playground:
             ground.verify(mails_of(edit("init/main.c")))
         return ground
 
+    @property
+    def head(self) -> str:
+        return self.kernel.git("rev-parse", "HEAD").strip()
+
+    def mailbox(self, mails: bytes) -> str:
+        path = self.root / MAILBOX
+        path.write_bytes(mails)
+        return str(path)
+
     def verify(self, mails: bytes) -> Run:
         """The real way: a mailbox, b4's process, git, a folder of the run."""
-        mailbox = self.root / MAILBOX
-        mailbox.write_bytes(mails)
         request = request_of(
-            self.settings, series=[str(mailbox)], tree=str(self.kernel.repo), base="HEAD"
+            self.settings,
+            series=[self.mailbox(mails)],
+            tree=str(self.kernel.repo),
+            base="HEAD",
         )
         return verify(request, self.settings, Silent())
+
+    def prepare(self, asked: str, **archive: object) -> Series:
+        """The stages of a run up to the commits: fetch, base, apply."""
+        settings = ArchiveSettings.model_validate({"waits": (), **archive})
+        tree = open_tree(str(self.kernel.repo), cache=self.root / "cache", progress=Silent())
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name, "series")
+            series = fetch(
+                [asked], folder=folder, revision=None, settings=settings, progress=Silent()
+            )
+            mbox = folder / series.mbox
+            base = choose_base(
+                series,
+                mbox,
+                tree,
+                user_base=None,
+                guess_refs=(),
+                progress=Silent(),
+                find_prerequisite=None,
+            )
+            apply_series(series, mbox, base, tree, progress=Silent())
+        return series
 
     def state(self) -> dict[str, str]:
         """Kind, mode, time and content of all that a refused series must leave as it was.
