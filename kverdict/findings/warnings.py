@@ -42,6 +42,7 @@ _MAKE = re.compile(
 )
 _MAKEFILE = re.compile(rf"^{_PLACE}: \*\*\* (?P<message>.+?)\.?(?:  Stop\.)?$")
 
+_LONGEST_LINE = 64 << 10
 LONGEST_MESSAGE = 2000  # characters; what is longer is cut
 MOST_DIAGNOSTICS = 10_000  # of one log; a kernel with every driver and W=1 has fewer
 
@@ -93,9 +94,12 @@ def make_failure(line: str) -> Diagnostic | None:
 
 
 def read_log(path: Path) -> Iterator[str]:
-    """The lines of a build log; bytes that are no UTF-8 are shown as escapes."""
+    """The lines of a build log; bytes that are no UTF-8 are shown as escapes.
+
+    A line of more than _LONGEST_LINE characters comes in pieces.
+    """
     with path.open(encoding="utf-8", errors="backslashreplace") as log:
-        for line in log:
+        while line := log.readline(_LONGEST_LINE):
             yield line.rstrip("\n")
 
 
