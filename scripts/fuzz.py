@@ -6,7 +6,7 @@ A target is a parser and its promises (tests/fuzz/targets.py).  Inputs begin as 
 changed by lines, numbers and bytes, so that they get beyond the first line of a format.  What
 breaks a promise, hangs or grows without bound is kept in build/fuzz/TARGET/.
 
-usage: fuzz.py TARGET|--all [--runs N | --seconds S] [--corpus DIR] [--seed N]
+usage: fuzz.py TARGET...|--all [--runs N | --seconds S] [--corpus DIR] [--seed N]
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import re
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -121,13 +122,13 @@ def _other_piece(data: bytes, target: Target, chance: random.Random) -> bytes:
     return data[:at] + chance.choice((*PIECES, *target.words)) + data[at:]
 
 
-# --- all of them --------------------------------------------------------------------------------
+# --- several ------------------------------------------------------------------------------------
 
 
-def run_all(asked: argparse.Namespace) -> int:
+def run_several(names: Iterable[str], asked: argparse.Namespace) -> int:
     """A process for each target; prints a table and gives the number of those that broke."""
     print(f"{'target':10} {'inputs':>9} {'edges':>6} {'features':>8} {'seconds':>7}", flush=True)
-    return sum(not _whole(target, asked) for target in TARGETS.values())
+    return sum(not _whole(TARGETS[name], asked) for name in names)
 
 
 def _whole(target: Target, asked: argparse.Namespace) -> bool:
@@ -136,13 +137,11 @@ def _whole(target: Target, asked: argparse.Namespace) -> bool:
     began = time.monotonic()
     child = os.fork()  # not started anew: to instrument takes longer than a short run
     if child == 0:
-        try:
-            with log.open("wb") as out:
-                os.dup2(out.fileno(), 1)
-                os.dup2(out.fileno(), 2)
-            run_one(target, asked)
-        finally:
-            os._exit(1)
+        with log.open("wb") as out:
+            os.dup2(out.fileno(), 1)
+            os.dup2(out.fileno(), 2)
+        run_one(target, asked)
+        raise AssertionError("libFuzzer does not come back: it keeps what it found as it exits")
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     seen = _STATUS.findall(log.read_text(errors="replace")) or [("0", "0", "0")]
     print(
@@ -159,18 +158,20 @@ def _whole(target: Target, asked: argparse.Namespace) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("target", nargs="?", choices=list(TARGETS))
-    what.add_argument("--all", action="store_true", help="one target after the other")
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(TARGETS))
+    parser.add_argument("--all", action="store_true", help="one target after the other")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--runs", type=int, help="number of inputs")
     length.add_argument("--seconds", type=int, default=60, help="default: %(default)s")
     parser.add_argument("--corpus", type=Path, help="kept between runs, in DIR/TARGET")
     parser.add_argument("--seed", type=int, default=1, help="of the random numbers; 0: any")
     asked = parser.parse_args()
-    if asked.all:
-        return run_all(asked)
-    run_one(TARGETS[asked.target], asked)
+    names = list(TARGETS) if asked.all else asked.targets
+    if not names or not set(names) <= set(TARGETS):
+        parser.error(f"name targets ({', '.join(TARGETS)}) or give --all")
+    if len(names) > 1:
+        return run_several(names, asked)
+    run_one(TARGETS[names[0]], asked)
     return 0
 
 

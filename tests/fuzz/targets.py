@@ -22,7 +22,7 @@ import b4
 from pydantic import ValidationError
 from rich.cells import cell_len
 
-from kverdict import am, b4worker, conflict, elf, mails, text, uapi
+from kverdict import am, b4worker, conflict, elf, mails, screen, text, uapi
 from kverdict.errors import InfraError, KverdictError, PatchError, UserError
 from kverdict.findings import console, suite, warnings
 from kverdict.kconfig import environ, fragment
@@ -81,6 +81,20 @@ def check_mail(data: bytes) -> None:
         assert isinstance(part.message_id, str)
         assert isinstance(part.text, str)
         assert list(part.paths) == sorted(set(part.paths))
+
+
+def check_screen(data: bytes) -> None:
+    """A series before git sees it; all paths that are let through stay in the tree."""
+    parts = [part.data for part in am.split_mboxrd(data)]
+    try:
+        announced = screen.screen(parts)
+    except PatchError as error:
+        _no_control(str(error))
+        return
+    for path in (path for one in announced for path in one.modes):
+        assert not path.startswith("/") and ".." not in path.split("/")
+        assert ".git" not in path.lower().split("/")
+        _no_control(path)
 
 
 def check_worker(data: bytes) -> None:
@@ -249,6 +263,7 @@ TARGETS = {
     target.name: target
     for target in (
         Target("mail", check_mail, seeds.mails, seeds.MAIL),
+        Target("screen", check_screen, seeds.mails, seeds.MAIL + seeds.DIFF),
         Target("worker", check_worker, seeds.small_series, seeds.MAIL + seeds.DIFF),
         Target("results", check_results, seeds.results, tuple(seeds.results()[0].splitlines())),
         Target("console", check_console, seeds.consoles, seeds.CONSOLE),
