@@ -262,7 +262,7 @@ found = {
     ),
     Look(
         "other-exports",
-        "lets go of its results folder and mounts the 9p exports with other roots: /, .., the host's",
+        "lets go of its results and mounts the 9p exports with other roots: /, .., the host's",
         "it gets the results folder again, whatever it asks for",
         """
 import glob
