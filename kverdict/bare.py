@@ -18,6 +18,7 @@ from kverdict.interrupt import undisturbed
 from kverdict.runs import flocked
 
 USERS = "kverdict-users.lock"
+WORKTREES = "kverdict-worktrees.lock"
 IMPORTS = "kverdict.lock"  # of the repository of all imports
 _LOCKS = ("*.lock", "refs/**/*.lock", "worktrees/*/*.lock", "worktrees/*/locked", "info/*.lock")
 _HALF_WRITTEN = ("objects/pack/tmp_*", "objects/??/tmp_obj_*", "fast_import_crash_*")
@@ -26,20 +27,31 @@ _HALF_WRITTEN = ("objects/pack/tmp_*", "objects/??/tmp_obj_*", "fast_import_cras
 @contextmanager
 def in_use(repo: Path) -> Iterator[None]:
     """Others may use it as well; what killed ones left is cleared first, our own after an error."""
-    _clear_unless_used(repo)
+    clear_unless_used(repo)
     try:
         with flocked(repo / USERS, fcntl.LOCK_SH):
             yield
     except BaseException:
         with undisturbed():
-            _clear_unless_used(repo)
+            clear_unless_used(repo)
         raise
 
 
-def _clear_unless_used(repo: Path) -> None:
+@contextmanager
+def alone_with_worktrees(repo: Path) -> Iterator[None]:
+    """For whoever adds or removes one: `git worktree add` dies of another's half-written record."""
+    with flocked(repo / WORKTREES, fcntl.LOCK_EX):
+        yield
+
+
+def clear_unless_used(repo: Path) -> None:
+    """Removes ``leftovers`` when nobody uses the repository."""
     with flocked(repo / USERS, fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
         if alone:
-            clear(repo)
+            for record in _without_worktree(repo):
+                shutil.rmtree(record, ignore_errors=True)
+            for file in _files(repo):
+                file.unlink(missing_ok=True)
 
 
 def leftovers(repo: Path) -> tuple[Path, ...]:
@@ -51,16 +63,8 @@ def leftovers(repo: Path) -> tuple[Path, ...]:
         return (*_files(repo), *_without_worktree(repo)) if alone else ()
 
 
-def clear(repo: Path) -> None:
-    """Removes ``leftovers``; nobody else may use the repository meanwhile."""
-    for record in _without_worktree(repo):
-        shutil.rmtree(record, ignore_errors=True)
-    for file in _files(repo):
-        file.unlink(missing_ok=True)
-
-
 def _files(repo: Path) -> list[Path]:
-    ours = {USERS, IMPORTS}
+    ours = {USERS, WORKTREES, IMPORTS}
     found = (path for pattern in (*_LOCKS, *_HALF_WRITTEN) for path in repo.glob(pattern))
     return sorted(path for path in found if path.name not in ours)
 

@@ -12,7 +12,8 @@ from typing import NoReturn
 
 import click
 
-from kverdict import __version__, uapi
+from kverdict import __version__, gc, uapi
+from kverdict import doctor as examination
 from kverdict import settings as settings_module
 from kverdict import verify as workflow
 from kverdict.errors import ExitStatus, KverdictError, UserError
@@ -136,6 +137,75 @@ def report(run: Path) -> int:
     again = workflow.render_again(run)
     _show(again)
     return again.report.verdict.exit_status
+
+
+@commands.command()
+@click.option("--fix", is_flag=True, help="Remove what killed runs left, and what is damaged.")
+@click.option("--config", type=click.Path(path_type=Path), help="Settings; default pipeline.toml.")
+def doctor(fix: bool, config: Path | None) -> int:
+    """Look for what is wrong with this machine, the cache and the runs.
+
+    Exit status: 0 when nothing is wrong, 128 otherwise.
+    """
+    wrong = 0
+    for finding in examination.examine(settings_module.load(config), to_stderr()):
+        fixed = fix and finding.mend is not None
+        if fixed and finding.mend is not None:
+            finding.mend()
+        mark = "fixed" if fixed else finding.mark.value
+        rest = f": --fix would {finding.fix}" if finding.fix and not fixed else ""
+        click.echo(printable(f"{mark:<6} {finding.text}{rest}"))
+        wrong += finding.mark is examination.Mark.WRONG and not fixed
+    return ExitStatus.TROUBLE if wrong else ExitStatus.GOOD
+
+
+@commands.group()
+def runs() -> None:
+    """Look after the folders of earlier runs."""
+
+
+@runs.command("list")
+@click.option("--config", type=click.Path(path_type=Path), help="Settings; default pipeline.toml.")
+def list_runs(config: Path | None) -> int:
+    """List the runs, the newest first: state, size and folder."""
+    for run in gc.run_folders(settings_module.load(config).runs_folder):
+        state = "running" if run.running else "finished" if run.finished else "unfinished"
+        kept = " (kept)" if run.kept or run.linked else ""
+        mib = gc.size_of(run.path) >> 20
+        click.echo(printable(f"{state:<10} {mib:>6} MiB  {run.path}{kept}"))
+    return ExitStatus.GOOD
+
+
+@runs.command("gc")
+@click.option("--keep", type=click.IntRange(0), help="Keep so many of the newest runs.")
+@click.option("--older-than", type=click.FloatRange(0), help="Remove runs of so many days.")
+@click.option("--cache-limit", type=click.FloatRange(0), help="GiB that the cache may take.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option("--config", type=click.Path(path_type=Path), help="Settings; default pipeline.toml.")
+def collect_garbage(
+    keep: int | None,
+    older_than: float | None,
+    cache_limit: float | None,
+    dry_run: bool,
+    config: Path | None,
+) -> int:
+    """Free space: old runs, and what of the cache was not used for the longest time.
+
+    What is in use, linked to in the runs folder, or has a file `keep`, stays (docs/run-folder.md).
+    """
+    settings = settings_module.load(config)
+    asked = {"runs": keep, "days": older_than, "cache_gib": cache_limit}
+    policy = settings.keep.model_copy(
+        update={key: value for key, value in asked.items() if value is not None}
+    )
+    outcome = gc.collect(settings, policy, to_stderr(), dry_run=dry_run)
+    for item in outcome.removed:
+        click.echo(printable(f"{item.size:>14} bytes  {item.path} ({item.why})"))
+    for note in outcome.notes:
+        click.echo(note)
+    verb = "would be freed" if dry_run else "freed"
+    click.echo(f"{outcome.size} bytes {verb} in {len(outcome.removed)} folders")
+    return ExitStatus.GOOD
 
 
 @commands.command()

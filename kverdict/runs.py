@@ -273,6 +273,19 @@ def _scratch(parent: Path, prefixes: Sequence[str]) -> list[Path]:
     return sorted(path for path in found if not path.is_symlink())
 
 
+def can_lock_folders(parent: Path) -> bool:
+    """Whether the file system has such locks: without, nothing abandoned is ever recognised."""
+    with tempfile.TemporaryDirectory(dir=parent, prefix=".probe.") as name:
+        lock = os.open(name, _OPEN)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        finally:
+            os.close(lock)
+    return True
+
+
 @contextmanager
 def _held_by_nobody(path: Path) -> Iterator[bool]:
     """Whether it is ours and its lock is free; the lock is ours until the block ends."""
@@ -338,6 +351,7 @@ def open_run(runs: Path, slug: str, asked: dict[str, object], version: str) -> I
 
     ``runs`` has to be usable (``check_usable``).
     """
+    runs.mkdir(parents=True, exist_ok=True)
     known = run_states(runs)
     wanted = digest_of(asked, version)
     for folder, state in known:

@@ -29,12 +29,21 @@ class GuestSettings(Frozen):
     bench_mib: int = Field(16, ge=0, le=4096)
 
 
+class Keep(Frozen):
+    """What `runs gc` leaves: so many runs, of so many days, and so much of the cache."""
+
+    runs: int = Field(50, ge=0)
+    days: float = Field(90, ge=0)
+    cache_gib: float = Field(40, ge=0)
+
+
 class Settings(Frozen):
     """pipeline.toml, all of it optional."""
 
     archive: ArchiveSettings = ArchiveSettings()
     kernel: Kernel = Kernel()
     guest: GuestSettings = GuestSettings()
+    keep: Keep = Keep()
     cache: str | None = None  # folder; default $XDG_CACHE_HOME/kverdict
     runs: str | None = None  # folder; default runs/ beside pipeline.py
 

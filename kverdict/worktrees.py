@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from kverdict.bare import in_use
+from kverdict.bare import alone_with_worktrees, in_use
 from kverdict.disk import is_about_space, require, worktree_need
 from kverdict.errors import InfraError
 from kverdict.git import GitFailed, NotARepository, Repository
@@ -59,8 +59,9 @@ def remove(repo: Path, folder: Path) -> None:
     """
     record = _record(folder) if _was_worktree_of(repo, folder) else None
     discard(folder)
-    if record is not None:
-        discard(record)
+    if record is not None and record.is_dir():
+        with alone_with_worktrees(repo):
+            discard(record)
 
 
 @contextmanager
@@ -102,7 +103,7 @@ def _add(repo: Path, sha: str, folder: Path) -> None:
     if folder.is_symlink() or (folder.exists() and not _is_empty(folder)):
         raise InfraError(f"{folder} is in the way", "it is not a worktree of kverdict: move it")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with Repository(repo) as ours:
+    with alone_with_worktrees(repo), Repository(repo) as ours:
         ours.run(
             "worktree", "add", "--force", "--quiet", "--detach", "--no-checkout", "--",
             str(folder.absolute()), sha,
