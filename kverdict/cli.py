@@ -16,6 +16,7 @@ from kverdict import __version__, gc, uapi
 from kverdict import doctor as examination
 from kverdict import settings as settings_module
 from kverdict import verify as workflow
+from kverdict.disk import is_about_space
 from kverdict.errors import ExitStatus, KverdictError, UserError
 from kverdict.findings import suite as guest_suite
 from kverdict.interrupt import Interrupted, raise_on_signals
@@ -58,11 +59,14 @@ def _status() -> int:
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitStatus.TROUBLE
+    except OSError as error:
+        _complain(f"{error.filename or 'a file'}: {error.strerror or error}")
+        return ExitStatus.DISK_FULL if is_about_space(error) else ExitStatus.TROUBLE
 
 
 def _complain(problem: str, detail: str = "") -> None:
     with suppress(OSError):  # stderr may be gone
-        click.echo(f"kverdict: {printable(problem)}", err=True)
+        click.echo(f"kverdict: {printable(problem, keep='')}", err=True)
         for line in detail.splitlines()[:40]:
             click.echo(f"  {printable(line)}", err=True)
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Shows that work goes on: on a terminal a live line with a bar, elsewhere a line a step.
 
-Stages get a Progress and know nothing of terminals; tests pass ``Silent()``.
+Stages get a Progress and know nothing of terminals; tests pass ``Silent()``.  Titles, notes and
+lines may quote a mail, a tree's make or a guest: what cannot be seen is shown as an escape.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
+
+from kverdict.text import printable
 
 
 class Task(Protocol):
@@ -64,10 +67,12 @@ class Lines:
     EVERY_SECONDS = 30.0
 
     def __init__(self) -> None:
-        self._console = Console(file=sys.stderr, highlight=False, soft_wrap=True, markup=False)
+        self._console = Console(
+            file=sys.stderr, highlight=False, soft_wrap=True, markup=False, emoji=False
+        )
 
     def say(self, line: str) -> None:
-        self._console.print(line)
+        self._console.print(printable(line, keep=""))
 
     @contextmanager
     def task(self, title: str) -> Iterator[Task]:
@@ -92,10 +97,10 @@ class Terminal:
     """A live bar that is replaced by the step's time when it ends."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False, markup=False)
+        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
     def say(self, line: str) -> None:
-        self._console.print(line)
+        self._console.print(printable(line, keep=""))
 
     @contextmanager
     def task(self, title: str) -> Iterator[Task]:
@@ -115,10 +120,10 @@ class Terminal:
 class _BarTask:
     def __init__(self, bars: Bars, title: str) -> None:
         self._bars = bars
-        self._id = bars.add_task(title, total=None, note="")
+        self._id = bars.add_task(printable(title, keep=""), total=None, note="")
 
     def update(self, done: float | None = None, total: float | None = None, note: str = "") -> None:
-        self._bars.update(self._id, completed=done, total=total, note=note[:60])
+        self._bars.update(self._id, completed=done, total=total, note=printable(note, keep="")[:60])
 
 
 def to_stderr(quiet: bool = False) -> Progress:
