@@ -13,12 +13,13 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from jinja2 import UndefinedError
+from jinja2.exceptions import SecurityError, UndefinedError
 from rich.cells import cell_len
 
 from kverdict.models import GuestEnd, Outcome
 from kverdict.render.report import html, render, schema, text
 from kverdict.runs import RunState
+from kverdict.text import one_line
 from kverdict.verdict import Report
 from tests import factories as make
 
@@ -247,8 +248,24 @@ HOSTILE = (
     "user\u202egnp.exe\u2066",
     "first\nEVIDENCE\n\nholds everything: yes",
     "]]>&amp;&#x3c;b&#x3e;",
+    "' onfocus=alert(1) autofocus tabindex=1 x='",
+    "<a href=javascript:alert(1)>javascript:alert(1)</a>",
+    "--><svg/onload=alert(1)><!--",
+    "</pre></code></td></table><form action=https://evil.example><input>",
+    "<meta http-equiv=refresh content='0;url=https://evil.example'>",
+    "{{ ''.__class__.__mro__[1].__subclasses__() }}{# #}{{ self._TemplateReference__context }}",
+    "one line\u2028EVIDENCE\u2029\u0085\x0b\x0cEVIDENCE",
+    "\x1b]8;;https://evil.example\x1b\\kernel.org\x1b]8;;\x1b\\",
+    "\x1b]52;c;b3duZWQ=\x07\x1bP+q544e\x1b\\",
+    "\x9b2J\x9d0;owned\x9c\x90",
+    "zero\u200bwidth\ufeff\u00ad\u2060 tag\U000e0041",
+    "\ud800 lone, \ue000 private, \U0010ffff none",
+    "\r\rEVIDENCE\rBcc: victim@example.org",
+    "word" * 2000,
 )
-ACTS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+ACTS = re.compile(
+    r"[\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\uf8ff]"
+)
 
 
 def hostile_report(bad: str) -> Report:
@@ -283,7 +300,9 @@ def hostile_report(bad: str) -> Report:
         ),
         base=make.base_choice(ref=bad, description=bad),
         applied=make.applied(
-            patches=(make.applied().patches[0].model_copy(update={"paths": (bad,)}),)
+            patches=(
+                make.applied().patches[0].model_copy(update={"paths": (bad,), "attention": (bad,)}),
+            )
         ),
     )
 
@@ -296,15 +315,46 @@ def test_a_stranger_s_text_stays_text(bad: str) -> None:
     attributes = [set(found) for _, found in page.tags]
     assert attributes == [set(found) for _, found in plain.tags]
     assert page.style == plain.style
+    for name, found in page.tags:
+        assert (found.get("href") or "#").startswith("#"), name
+        assert not {"src", "action", "formaction", "background", "data", "ping"} & set(found)
     for shown in (html(hostile_report(bad), templates=TEMPLATES, commands=()), page.text):
         assert not ACTS.search(shown)
 
 
-def test_a_stranger_s_text_acts_on_no_terminal_and_forges_no_section() -> None:
-    for bad in HOSTILE:
-        plain = text_of(hostile_report(bad))
-        assert not ACTS.search(plain)
-        assert plain.splitlines().count("EVIDENCE") == 1
+@pytest.mark.parametrize("bad", HOSTILE)
+def test_a_stranger_s_text_acts_on_no_terminal_and_forges_no_section(bad: str) -> None:
+    plain = text_of(hostile_report(bad))
+    assert not ACTS.search(plain)
+    assert plain.splitlines().count("EVIDENCE") == 1
+    assert not [line for line in plain.splitlines() if line.startswith("Bcc:")]
+    words = hostile_report("harmless")
+    longest = max(cell_len(line) for line in text_of(words).splitlines())
+    ids = "<" + one_line(bad) + ">"  # of mails, which must not be broken
+    for line in plain.splitlines():
+        assert cell_len(line) <= max(78, longest) or ids in line
+
+
+def test_a_template_is_never_made_of_a_stranger_s_text() -> None:
+    page = page_of(hostile_report("{{ 7 * 7 }}{% if 1 %}49{% endif %}")).text
+    assert "{{ 7 * 7 }}{% if 1 %}49{% endif %}" in page
+    assert "4949" not in page
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "''.__class__.__mro__",
+        "verdict.__init__.__globals__",
+        "report.model_copy.__func__.__globals__",
+        "self.__init__.__globals__",
+        "cycler.__init__.__globals__.os.popen('id').read()",
+    ],
+)
+def test_a_user_s_template_gets_nowhere_either(tmp_path: Path, word: str) -> None:
+    (tmp_path / "report.txt.j2").write_text(f"{{{{ {word} }}}}")
+    with pytest.raises((SecurityError, UndefinedError)):
+        text(make.report(), templates=tmp_path, commands=())
 
 
 def test_a_huge_message_is_cut_and_says_so(tmp_path: Path) -> None:

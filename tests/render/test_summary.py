@@ -71,7 +71,18 @@ def test_a_build_error_shows_its_place() -> None:
     assert "virt/kvm/guest_memfd.c:519: expected ';' before 'return'" in shown
 
 
-@pytest.mark.parametrize("bad", ["\x1b[2J", "a\u202eb", "one\ntwo\r\nthree", "x" * 100_000])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "\x1b[2J",
+        "\x1b]8;;https://evil.example\x1b\\kernel.org\x1b]8;;\x1b\\",
+        "\x1b]52;c;b3duZWQ=\x07",
+        "\x9b2J\x9d0;owned\x9c",
+        "a\u202eb\u2066c",
+        "one\ntwo\r\nthree\u2028four\u0085five",
+        "x" * 100_000,
+    ],
+)
 def test_a_stranger_s_text_acts_on_no_terminal(bad: str) -> None:
     report = make.report(
         None,
