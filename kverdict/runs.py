@@ -8,6 +8,7 @@ digests is computed again.  Killed at any moment, nothing half-written is ever t
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -325,6 +326,7 @@ def slot(root: Path, name: str, progress: Progress) -> Iterator[Slot]:
             except BlockingIOError:
                 continue
             os.utime(home / "lock")  # its last use, for gc.py
+            sweep(home)
             if number:
                 progress.say(f"another run uses this tree: working in slot {number}")
             (home / "obj").mkdir(exist_ok=True)
@@ -366,10 +368,11 @@ def open_run(runs: Path, slug: str, asked: dict[str, object], version: str) -> I
     state = RunState(
         asked=asked, request_digest=wanted, version=version, finished=False, number=number
     )
-    folder = _new_folder(runs, f"{stamp}-{slugify(slug)}")
-    with run_lock(folder):
-        write_atomically(folder / "run.json", state.to_json())
-        yield folder
+    # A run's folder has its state from the moment that it has its name: one that is killed before
+    # leaves a draft, not a folder that nobody goes on with.
+    with scratch(runs, ".run.") as draft, run_lock(draft):
+        write_atomically(draft / "run.json", state.to_json())
+        yield _named(draft, runs, f"{stamp}-{slugify(slug)}")
 
 
 def run_states(runs: Path) -> list[tuple[Path, RunState]]:
@@ -437,14 +440,14 @@ def check_usable(folder: Path, key: str) -> None:
         ) from error
 
 
-def _new_folder(runs: Path, name: str) -> Path:
+def _named(draft: Path, runs: Path, name: str) -> Path:
     for number in range(1000):
         folder = runs / (name if number == 0 else f"{name}.{number}")
         try:
-            folder.mkdir()
-        except FileExistsError:
-            continue
-        return folder
+            return draft.rename(folder)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise
     raise InfraError(f"cannot name a run folder {name}", f"clean up {runs}")
 
 
