@@ -18,7 +18,11 @@ from kverdict.errors import ExitStatus, InfraError, KverdictError
 NEARLY_FULL = 32 << 20
 DISK_NEEDED = 4 << 30  # by a whole run on a kernel: a worktree, two object trees, ccache
 BLOCK = 4096
-_SAID = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
+_SAID = (
+    os.strerror(errno.ENOSPC),
+    os.strerror(errno.EDQUOT),
+    "Out of diskspace",  # git's csum-file.c
+)
 
 
 class DiskFull(InfraError):

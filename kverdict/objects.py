@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kverdict import proc
+from kverdict.disk import is_about_space
+from kverdict.errors import InfraError
 from kverdict.models import Frozen
 from kverdict.progress import Progress
 from kverdict.runs import Slot, scratch, write_atomically
@@ -52,7 +54,12 @@ def object_tree(
         return
     began = clock()
     _write(mine, State(building=True, until=began))
-    yield mine.obj
+    try:
+        yield mine.obj
+    except (InfraError, OSError) as error:
+        if is_about_space(error):
+            empty_objects(mine.obj)  # it would not be built upon, and the room is needed
+        raise
     ended = clock()
     # Set back while it was building, nobody knows what make compared with what.
     _write(mine, State(building=ended < began, until=max(began, ended)))

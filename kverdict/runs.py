@@ -371,6 +371,7 @@ def open_run(runs: Path, slug: str, asked: dict[str, object], version: str) -> I
     # A run's folder has its state from the moment that it has its name: one that is killed before
     # leaves a draft, not a folder that nobody goes on with.
     with scratch(runs, ".run.") as draft, run_lock(draft):
+        draft.chmod(0o755)
         write_atomically(draft / "run.json", state.to_json())
         yield _named(draft, runs, f"{stamp}-{slugify(slug)}")
 

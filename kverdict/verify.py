@@ -108,8 +108,9 @@ def verify(request: Request, settings: Settings, progress: Progress) -> Run:
     Raises UserError, PatchError (125) and InfraError; a run that had not begun to evaluate
     leaves no folder behind, one that had goes on when it is started again.
     """
-    check_usable(settings.runs_folder, "runs")
-    check_usable(settings.cache_folder, "cache")
+    for key, folder in (("runs", settings.runs_folder), ("cache", settings.cache_folder)):
+        check_usable(folder, key)
+        require(folder, 0, "a run")
     asked = request.model_dump(mode="json")
     slug = Path(request.series[0]).name
     with (
