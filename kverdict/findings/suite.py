@@ -15,6 +15,7 @@ import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -56,6 +57,7 @@ class CaseInfo(Frozen):
     defect: Defect | None
 
 
+@cache
 def list_cases() -> tuple[CaseInfo, ...]:
     """All cases in the order in which they run."""
     return tuple(
