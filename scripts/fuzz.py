@@ -6,7 +6,7 @@ A target is a parser and its promises (tests/fuzz/targets.py).  Inputs begin as 
 changed by lines, numbers and bytes, so that they get beyond the first line of a format.  What
 breaks a promise, hangs or grows without bound is kept in build/fuzz/TARGET/.
 
-usage: fuzz.py TARGET...|--all [--runs N | --seconds S] [--corpus DIR] [--seed N]
+usage: fuzz.py TARGET...|--all [--runs N | --seconds S] [--corpus DIR] [--found DIR] [--seed N]
 """
 
 from __future__ import annotations
@@ -28,10 +28,9 @@ HOME = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(HOME))
 
 # Only what is imported in here is seen by the fuzzer: our parsers, and those that they trust.
-with atheris.instrument_imports(include=["kverdict", "unidiff"]):
+with atheris.instrument_imports(include=["kverdict", "unidiff", "email"]):
     from tests.fuzz.targets import TARGETS, Target
 
-FOUND = HOME / "build" / "fuzz"
 HANG_SECONDS = 10
 MEMORY_MB = 2048
 # Where parsers break: signs, widths, Python's limit of 4300 digits, digits of another script.
@@ -49,7 +48,7 @@ _STATUS = re.compile(r"#(\d+)\t.*cov: (\d+) ft: (\d+)")
 
 def run_one(target: Target, asked: argparse.Namespace) -> None:
     """Ends the process: with 0 when nothing was found, else with libFuzzer's status."""
-    found = FOUND / target.name
+    found = asked.found / target.name
     found.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         seeds = Path(folder, "seeds")
@@ -132,7 +131,7 @@ def run_several(names: Iterable[str], asked: argparse.Namespace) -> int:
 
 
 def _whole(target: Target, asked: argparse.Namespace) -> bool:
-    log = FOUND / f"{target.name}.log"
+    log = asked.found / f"{target.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     child = os.fork()  # not started anew: to instrument takes longer than a short run
@@ -149,7 +148,7 @@ def _whole(target: Target, asked: argparse.Namespace) -> bool:
             target.name,
             *seen[-1],
             time.monotonic() - began,
-            f"  BROKEN: {log.relative_to(HOME)}" if status else "",
+            f"  BROKEN: {log}" if status else "",
         ),
         flush=True,
     )
@@ -164,6 +163,7 @@ def main() -> int:
     length.add_argument("--runs", type=int, help="number of inputs")
     length.add_argument("--seconds", type=int, default=60, help="default: %(default)s")
     parser.add_argument("--corpus", type=Path, help="kept between runs, in DIR/TARGET")
+    parser.add_argument("--found", type=Path, default=HOME / "build" / "fuzz")
     parser.add_argument("--seed", type=int, default=1, help="of the random numbers; 0: any")
     asked = parser.parse_args()
     names = list(TARGETS) if asked.all else asked.targets

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from pathlib import Path
 
 from kverdict.proc import run
 from tests.fuzz.seeds import TOP
@@ -18,8 +19,9 @@ HAS_ATHERIS = (sys.platform, platform.machine()) == ("linux", "x86_64") and sys.
 
 if HAS_ATHERIS:
 
-    def test_a_short_run_finds_nothing() -> None:
-        done = run([sys.executable, str(TOP / "scripts/fuzz.py"), "--all", "--runs", "300"])
+    def test_a_short_run_finds_nothing(tmp_path: Path) -> None:
+        script, found = str(TOP / "scripts/fuzz.py"), str(tmp_path)
+        done = run([sys.executable, script, "--all", "--runs", "300", "--found", found])
         lines = done.text.splitlines()[1:]
         assert [line.split()[0] for line in lines] == list(TARGETS)
         assert not [line for line in lines if "BROKEN" in line]
