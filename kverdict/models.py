@@ -93,6 +93,16 @@ class Series(Frozen):
     mbox_digest: str
     rev_range: tuple[str, str] | None = None  # (base sha, tip sha) when kind is REV_RANGE
 
+    @property
+    def attestation(self) -> str:
+        """In words; a series is attested when each of its patches is."""
+        total = len(self.patches)
+        missing = [patch.number for patch in self.patches if not patch.attestation.attested]
+        if not missing:
+            return "attested"
+        named = " ".join(f"[{number}/{total}]" for number in missing[:5])
+        return f"not attested: {named}" + (f" and {len(missing) - 5} more" if missing[5:] else "")
+
 
 # --- base and apply -----------------------------------------------------------------------------
 

@@ -480,13 +480,12 @@ def gather_evidence(
 
 
 def _source_evidence(series: Series) -> Evidence:
-    attested = sum(patch.attestation.attested for patch in series.patches)
     newer = series.newest_revision > series.revision
     return Evidence(
         name="source",
         proof=Proof.OPEN if newer else Proof.HOLDS,
         text=f"v{series.revision}, {_count(len(series.patches), 'patch', 'patches')} from "
-        f"{series.kind.value}, {attested} attested"
+        f"{series.kind.value}, {series.attestation}"
         + (f"; v{series.newest_revision} exists" if newer else ""),
     )
 

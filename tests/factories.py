@@ -37,6 +37,10 @@ def patch(number: int = 1, **changes: Any) -> m.Patch:
     )
 
 
+def attested(good: bool) -> m.Attestation:
+    return m.Attestation(attested=good, results=("signed ed25519/alice@example.org",) * good)
+
+
 def series(**changes: Any) -> m.Series:
     return m.Series(
         **{

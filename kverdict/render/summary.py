@@ -68,6 +68,7 @@ def _fact_lines(report: Report, colour: bool) -> tuple[str, ...]:
     known = {fact.name: fact.text for fact in facts(report)}
     lines = [
         _named("Series", f"{known['Series']}, {known['Author']}"),
+        _named("Signatures", known["Signatures"]),
         _named("Base", f"{known['Base']}, {report.base.how.value}"),
     ]
     if kernel := ", ".join(known[name] for name in ("Kernel", "Compiler") if name in known):

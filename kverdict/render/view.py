@@ -232,6 +232,7 @@ def facts(report: Report) -> tuple[Fact, ...]:
             f"from {series.kind.value}{newer}",
         ),
         Fact("Author", series.author),
+        Fact("Signatures", series.attestation),
         Fact("Message-ID", series.message_id or "none", mono=True),
         Fact("Base", f"{base.description}, {base.sha[:12]}"),
         Fact(

@@ -18,6 +18,7 @@ from rich.cells import cell_len
 
 from kverdict.models import GuestEnd, Outcome
 from kverdict.render.report import html, render, schema, text
+from kverdict.render.summary import summary
 from kverdict.runs import RunState
 from kverdict.text import one_line
 from kverdict.verdict import Report
@@ -197,6 +198,34 @@ def test_each_verdict_has_a_colour_and_a_word() -> None:
         classes = next(tag[1]["class"] for tag in page.tags if tag[0] == "header")
         assert f".{classes} {{ --c:" in page.style
         assert report.verdict.overall.value in page.text
+
+
+def test_a_series_is_attested_as_a_whole_or_its_other_patches_are_named() -> None:
+    good, bad = make.attested(True), make.attested(False)
+    for found, said in (
+        ((good, good), "attested"),
+        ((good, bad), "not attested: [2/2]"),
+        ((bad,) * 7, "not attested: [1/7] [2/7] [3/7] [4/7] [5/7] and 2 more"),
+    ):
+        patches = tuple(make.patch(n, attestation=one) for n, one in enumerate(found, start=1))
+        report = make.report(series=make.series(patches=patches))
+        source = next(item for item in report.verdict.evidence if item.name == "source")
+        assert source.text.endswith(f", {said}")
+        assert f"<dt>Signatures</dt><dd>{said}</dd>" in html(
+            report, templates=TEMPLATES, commands=COMMANDS
+        ).replace("\n", "")
+        assert f"Signatures   {said}\n" in text_of(report)
+        assert f"Signatures   {said}" in summary(report, Path("runs/one"))
+
+
+def test_what_is_worth_a_look_is_said_beside_its_patch_and_in_the_evidence() -> None:
+    notes = tuple(f"scripts/{n}.sh (becomes executable)" for n in range(7))
+    patch = make.applied().patches[0].model_copy(update={"attention": notes})
+    report = make.report(applied=make.applied(patches=(patch,)))
+    apply = next(item for item in report.verdict.evidence if item.name == "apply")
+    assert apply.text.endswith(f"; worth a look: {', '.join(notes[:5])} and 2 more")
+    for shown in (page_of(report).text, text_of(report)):
+        assert all(f"! {note}" in shown for note in notes)
 
 
 # --- the page loads and runs nothing --------------------------------------------------------------

@@ -3,16 +3,22 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import re
 import socket
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from email import message_from_bytes
+from email.utils import format_datetime
 from pathlib import Path
 
+import patatt
 import pytest
+from nacl.encoding import Base64Encoder
+from nacl.signing import SigningKey
 
 from kverdict.errors import ExitStatus, KverdictError
 from kverdict.models import Series, SourceKind
@@ -426,6 +432,33 @@ def test_a_signature_of_somebody_else_is_not_attested(tmp_path: Path) -> None:
     )
     (patch,) = take(str(path), tmp_path, KEYS).patches
     assert not patch.attestation.attested
+
+
+def signed_by(secret: bytes, mail: bytes) -> bytes:
+    """The mail, sent and signed now; patatt's signature has its time, and b4 compares the two."""
+    today = b"Date: " + format_datetime(datetime.now(UTC)).encode()
+    message = patatt.PatattMessage(re.sub(rb"^Date: .*", today, mail, flags=re.MULTILINE))
+    message.sign("ed25519", base64.b64encode(secret), "alice@dev.example", None)
+    return bytes(message.as_bytes())
+
+
+def test_a_series_with_one_unsigned_patch_is_not_attested(tmp_path: Path) -> None:
+    """Whoever can add a patch to a thread must not borrow the others' signatures."""
+    secret = bytes(range(32))
+    keyring = tmp_path / "keyring"
+    key = keyring / "ed25519/dev.example/alice/default"
+    key.parent.mkdir(parents=True)
+    key.write_bytes(SigningKey(secret).verify_key.encode(Base64Encoder))
+    settings = NOWHERE.model_copy(update={"keyring": keyring})
+    one, two = (ARCHIVE[name] for name in V2[1:])
+    for mails, said in (
+        ((signed_by(secret, one), signed_by(secret, two)), "attested"),
+        ((signed_by(secret, one), two), "not attested: [2/2]"),
+        ((one, two), "not attested: [1/2] [2/2]"),
+    ):
+        path = tmp_path / "mixed.mbx"
+        path.write_bytes(as_mbox(*mails))
+        assert take(str(path), tmp_path, settings).attestation == said
 
 
 def test_hardfail_wants_a_key_where_b4_does_not(tmp_path: Path) -> None:
