@@ -182,24 +182,23 @@ class World:
     def leftovers(self) -> list[str]:
         """What a run has to take away again, or another one for it; empty when all is well."""
         return [
-            *(f"scratch: {path}" for path in scratch(self.home, self.server.temporary)),
+            *(f"temporary: {path}" for path in self.server.temporary.iterdir()),
+            *(f"scratch: {path}" for path in scratch(self.home / "cache")),
+            *(f"scratch: {path}" for path in scratch(self.home / "runs")),
+            *(f"no run: {path}" for path in self.runs() if not (path / "run.json").is_file()),
             *(f"worktree: {path}" for path in lost_worktrees(self.home / "cache")),
             *(f"lock: {path}" for path in held_locks(self.home)),
             *(f"process: {words}" for words in processes(self.home)),
         ]
 
 
-def scratch(home: Path, temporary: Path) -> Iterator[Path]:
+def scratch(top: Path) -> Iterator[Path]:
     """Files and folders with a name of the moment."""
-    yield from temporary.iterdir()
-    for top in (home / "cache", home / "runs"):
-        for path in top.rglob("*"):
-            inside = path.relative_to(top).parts
-            if {"obj", "src", "ccache"} & set(inside):
-                continue
-            if path.name.startswith((".", "results-", "am-", "tmp")) and path.name != ".lock":
-                yield path
-    yield from (path for path in home.glob("runs/*") if not (path / "run.json").is_file())
+    for path in top.rglob("*"):
+        if {"obj", "src", "ccache"} & set(path.relative_to(top).parts):
+            continue
+        if path.name.startswith((".", "results-", "am-", "tmp")) and path.name != ".lock":
+            yield path
 
 
 def lost_worktrees(cache: Path) -> Iterator[Path]:
