@@ -6,7 +6,7 @@ TREE ?= debian:7.2
 SERIES ?= patches/gmem-write-v7-port.mbx
 FUZZ_SECONDS ?= 60
 
-.PHONY: help demo test setup setup-test lint types unit e2e fuzz bench format lock clean
+.PHONY: help demo test setup setup-test lint types unit e2e fuzz bench faults soak format lock clean
 
 help:
 	@echo "make demo    verify the bundled series on a real kernel (SERIES=..., TREE=...)"
@@ -14,6 +14,8 @@ help:
 	@echo "make unit    only what needs no kernel"
 	@echo "make fuzz    every parser of strangers' bytes, a minute each (FUZZ_SECONDS=...)"
 	@echo "make bench   where the time goes"
+	@echo "make faults  one run killed at each of its events (docs/reliability.md)"
+	@echo "make soak    20 verifications in a row: what grows? (SERIES=..., TREE=...)"
 
 # The port has findings, so the verdict of the demo is status 1, and that is its success.
 demo: setup
@@ -41,10 +43,16 @@ e2e: setup-test
 	$(PYTHON) -m pytest -m e2e --durations=15
 
 fuzz: setup-test
-	$(PYTHON) scripts/fuzz.py --all --seconds $(FUZZ_SECONDS) --corpus build/fuzz/corpus
+	$(PYTHON) scripts/fuzz.py --all --seconds $(FUZZ_SECONDS)
 
 bench: setup
 	$(PYTHON) scripts/bench.py
+
+faults: setup-test
+	$(PYTHON) -m tests.faults.everywhere
+
+soak: setup
+	$(PYTHON) scripts/soak.py --tree $(TREE) $(SERIES)
 
 format: setup-test
 	$(PYTHON) -m ruff check --fix .

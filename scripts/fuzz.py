@@ -4,9 +4,10 @@
 
 A target is a parser and its promises (tests/fuzz/targets.py).  Inputs begin as real files and are
 changed by lines, numbers and bytes, so that they get beyond the first line of a format.  What
-breaks a promise, hangs or grows without bound is kept in build/fuzz/TARGET/.
+breaks a promise, hangs or grows without bound is kept in build/fuzz/TARGET/, and so is the corpus
+from which the next run goes on.
 
-usage: fuzz.py TARGET...|--all [--runs N | --seconds S] [--corpus DIR] [--found DIR] [--seed N]
+usage: fuzz.py TARGET...|--all [--runs N | --seconds S] [--folder DIR] [--seed N]
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import os
 import random
 import re
 import sys
-import tempfile
 import time
 from collections.abc import Iterable
 from functools import partial
@@ -39,6 +39,7 @@ NUMBERS = (
     *(b"9" * 5000, "\u0663".encode()),
 )
 PIECES = (b"\0", b"\xff", b"\xed\xa0\x80", b"\\ud800", b"\x1b[", b"\r", b"[" * 999, b"(" * 999)
+_KEPT = "where inputs and logs are kept from run to run (build/fuzz)"
 _NUMBER = re.compile(rb"\d+")
 _STATUS = re.compile(r"#(\d+)\t.*cov: (\d+) ft: (\d+)")
 
@@ -48,31 +49,28 @@ _STATUS = re.compile(r"#(\d+)\t.*cov: (\d+) ft: (\d+)")
 
 def run_one(target: Target, asked: argparse.Namespace) -> None:
     """Ends the process: with 0 when nothing was found, else with libFuzzer's status."""
-    found = asked.found / target.name
-    found.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
-        seeds = Path(folder, "seeds")
-        seeds.mkdir()
-        for number, seed in enumerate(target.seeds()):
-            (seeds / f"{number:03}").write_bytes(seed)
-        corpus = (asked.corpus or Path(folder)) / target.name
-        corpus.mkdir(parents=True, exist_ok=True)
-        options = {
-            "runs": asked.runs or -1,
-            "max_total_time": 0 if asked.runs else asked.seconds,
-            "seed": asked.seed,
-            "timeout": HANG_SECONDS,
-            "rss_limit_mb": MEMORY_MB,
-            "max_len": target.longest,
-            "artifact_prefix": f"{found}/",
-        }
-        argv = [sys.argv[0], *(f"-{name}={value}" for name, value in options.items())]
-        atheris.Setup(
-            [*argv, str(corpus), str(seeds)],
-            target.check,
-            custom_mutator=partial(mutated, target),
-        )
-        atheris.Fuzz()
+    folder = asked.folder / target.name
+    corpus, seeds = folder / "corpus", folder / "seeds"
+    for place in (corpus, seeds):
+        place.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(target.seeds()):
+        (seeds / f"{number:03}").write_bytes(seed)
+    options = {
+        "runs": asked.runs or -1,
+        "max_total_time": 0 if asked.runs else asked.seconds,
+        "seed": asked.seed,
+        "timeout": HANG_SECONDS,
+        "rss_limit_mb": MEMORY_MB,
+        "max_len": target.longest,
+        "artifact_prefix": f"{folder}/",
+    }
+    argv = [sys.argv[0], *(f"-{name}={value}" for name, value in options.items())]
+    atheris.Setup(
+        [*argv, str(corpus), str(seeds)],
+        target.check,
+        custom_mutator=partial(mutated, target),
+    )
+    atheris.Fuzz()
 
 
 def mutated(target: Target, data: bytes, most: int, seed: int) -> bytes:
@@ -131,7 +129,7 @@ def run_several(names: Iterable[str], asked: argparse.Namespace) -> int:
 
 
 def _whole(target: Target, asked: argparse.Namespace) -> bool:
-    log = asked.found / f"{target.name}.log"
+    log = asked.folder / target.name / "log"
     log.parent.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     child = os.fork()  # not started anew: to instrument takes longer than a short run
@@ -162,8 +160,7 @@ def main() -> int:
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--runs", type=int, help="number of inputs")
     length.add_argument("--seconds", type=int, default=60, help="default: %(default)s")
-    parser.add_argument("--corpus", type=Path, help="kept between runs, in DIR/TARGET")
-    parser.add_argument("--found", type=Path, default=HOME / "build" / "fuzz")
+    parser.add_argument("--folder", type=Path, default=HOME / "build" / "fuzz", help=_KEPT)
     parser.add_argument("--seed", type=int, default=1, help="of the random numbers; 0: any")
     asked = parser.parse_args()
     names = list(TARGETS) if asked.all else asked.targets

@@ -20,8 +20,8 @@ HAS_ATHERIS = (sys.platform, platform.machine()) == ("linux", "x86_64") and sys.
 if HAS_ATHERIS:
 
     def test_a_short_run_finds_nothing(tmp_path: Path) -> None:
-        script, found = str(TOP / "scripts/fuzz.py"), str(tmp_path)
-        done = run([sys.executable, script, "--all", "--runs", "300", "--found", found])
+        script, folder = str(TOP / "scripts/fuzz.py"), str(tmp_path)
+        done = run([sys.executable, script, "--all", "--runs", "300", "--folder", folder])
         lines = done.text.splitlines()[1:]
         assert [line.split()[0] for line in lines] == list(TARGETS)
         assert not [line for line in lines if "BROKEN" in line]
