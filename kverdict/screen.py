@@ -228,7 +228,7 @@ def what_is_wrong_with_target(path: str, target: str) -> str | None:
     ``..`` may only stand in front: behind a name that is a link itself it leads elsewhere than
     it seems to.
     """
-    parts = target.split("/")
+    parts = [part for part in target.split("/") if part not in ("", ".")]
     ups = next((at for at, part in enumerate(parts) if part != ".."), len(parts))
     place = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
     if not target or not target.isprintable():

@@ -119,7 +119,7 @@ def test_names_that_no_patch_may_touch(path: str, why: str) -> None:
     assert why in (what_is_wrong_with(path) or "")
 
 
-@pytest.mark.parametrize("target", ["../Makefile", "x", "../../Kconfig", "..dots", "../a/b", "."])
+@pytest.mark.parametrize("target", ["../Makefile", "x", "../.././Kconfig", "..dots", "../a//b", "."])
 def test_links_within_the_tree(target: str) -> None:
     assert what_is_wrong_with_target("a/b/link", target) is None
 

@@ -129,6 +129,49 @@ def test_links_within_the_tree_are_fine(linux: Kernel, tree: Tree, path: str, ta
     assert tree.show_file(applied.tip, path) == target.encode()
 
 
+def test_everything_that_kernel_patches_do_lands_as_announced(linux: Kernel, tree: Tree) -> None:
+    long = "".join(f"line {n}\n" for n in range(30))
+    names = ("mm/move me.c", "mm/copy.c", "scripts/mode.sh", "mm/gone.c", "mm/type.h", "mm/täst.c")
+    base = linux.commit("before", {name: f"{name}\n{long}" for name in names})
+    (linux.path / "mm/move me.c").rename(linux.path / "mm/moved here.c")
+    (linux.path / "scripts/mode.sh").chmod(0o755)
+    (linux.path / "mm/gone.c").unlink()
+    (linux.path / "mm/type.h").unlink()
+    (linux.path / "mm/type.h").symlink_to("../virt/kvm/guest_memfd.c")
+    looks_like_a_diff = "diff --git a/../x b/../x\n--- a/../x\n+++ b/../x\n@@ -1 +1 @@\n-- \n"
+    tip = linux.commit(
+        "mm: all at once\n\n    diff --git a/indented b/indented\n    --- a/.git/config",
+        {
+            "mm/copied.c": f"mm/copy.c\n{long}more\n",
+            "mm/copy.c": f"mm/copy.c\n{long}less\n",
+            "mm/empty.c": "",
+            "mm/Makefile": "no newline",
+            "mm/täst.c": "other\n",
+            "tools/fix.patch": looks_like_a_diff,
+            ".gitignore": "*.o\n",
+            ".gitattributes": "*.c diff=cpp\n",
+        },
+    )
+    data = linux.mails(base, tip, "-C", "--signature=2.39.5")
+    applied = apply(tree, data, base)
+    assert tree.tree_id(applied.tip) == git(linux.path, "rev-parse", f"{tip}^{{tree}}")
+    assert applied.patches[0].attention == (
+        "mm/Makefile (takes part in the build itself)",
+        "mm/type.h (a symbolic link)",
+        "scripts/mode.sh (becomes executable, takes part in the build itself)",
+    )
+
+
+def test_a_link_that_a_range_of_the_tree_brings_is_refused_as_well(
+    linux: Kernel, tree: Tree
+) -> None:
+    base = linux.sha("HEAD")
+    (linux.path / "out").symlink_to("/etc/passwd")
+    tip = linux.commit("a link", {})
+    with pytest.raises(PatchError, match=r"\[1/1\] out: is a link out of the tree"):
+        apply(tree, b"", base, kind=models.SourceKind.REV_RANGE, rev_range=(base, tip))
+
+
 def test_a_control_character_in_a_name_is_refused(linux: Kernel, tree: Tree) -> None:
     body = 'Why.\n---\ndiff --git "a/\\033[2Jx" "b/\\033[2Jx"\nnew file mode 100644\n'
     body += '--- /dev/null\n+++ "b/\\033[2Jx"\n@@ -0,0 +1 @@\n+x\n'
