@@ -19,6 +19,7 @@ from kverdict.guestroot import RESULTS
 from kverdict.models import Accelerator, Frozen
 from kverdict.proc import Finished
 from kverdict.progress import Progress
+from kverdict.runs import scratch
 from kverdict.sandbox import Isolation
 from kverdict.virtme import Machine, session
 
@@ -65,9 +66,9 @@ def kvm_trouble(
         return f"{KVM_DEVICE} may not be opened by this user"
     with (
         progress.task("  does KVM work here?"),
-        tempfile.TemporaryDirectory(prefix="kverdict-probe-") as folder,
+        scratch(Path(tempfile.gettempdir()), "kverdict-probe-") as folder,
     ):
-        return _probe(bzimage, Path(folder), isolation)
+        return _probe(bzimage, folder, isolation)
 
 
 def _probe(bzimage: Path, folder: Path, isolation: Isolation) -> str | None:

@@ -142,6 +142,32 @@ def test_no_room_at_all(world: World) -> None:
     assert len([line for line in err.splitlines() if line.startswith("kverdict:")]) == 1
 
 
+READ_ONLY = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" || exit 77; shift; exec "$@"'
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("key", ["runs", "cache"])
+def test_a_read_only_folder_is_told_before_any_work(world: World, key: str) -> None:
+    folder = world.home / "disk" / key
+    folder.mkdir()
+    rights = [] if os.geteuid() == 0 else ["--map-root-user"]
+    done = subprocess.run(
+        [
+            *("unshare", "--mount", *rights, "sh", "-c", READ_ONLY, "sh", str(folder)),
+            *(sys.executable, "-c", COMMAND_LINE, "verify", "--tree", "linux", str(world.series)),
+        ],
+        cwd=world.home,
+        env={**os.environ, "PYTHONPATH": str(HOME)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == ExitStatus.TROUBLE
+    assert done.stderr == (
+        f"kverdict: the {key} folder {folder} cannot be used: Read-only file system: "
+        f'name another: `{key} = "..."` in pipeline.toml\n'
+    )
+
+
 def test_what_is_required_is_told_in_whole_mebibytes(tmp_path: Path) -> None:
     require(tmp_path, 0, "nothing")
     with pytest.raises(DiskFull, match=r"full during the checkout .* free \d{10,} MiB and start"):

@@ -205,6 +205,32 @@ def test_nothing_lives_on_when_we_are_killed(world: World) -> None:
     world.goes_on()
 
 
+def test_two_runs_at_once_on_one_tree(world: World) -> None:
+    with world.verify() as one, world.verify() as two:
+        said = [command.communicate(timeout=300)[1] for command in (one, two)]
+    assert (one.returncode, two.returncode) == (0, 0), said
+    assert len(world.runs()) == 2
+    assert world.leftovers() == []
+
+
+def test_a_second_run_does_not_wait_for_one_that_is_stopped(world: World) -> None:
+    (world.home / "hang.guest").touch()
+    with world.verify() as one:
+        wait_for(world.home / "guest.pid")
+        one.send_signal(signal.SIGSTOP)
+        (world.home / "hang.guest").unlink()
+        with world.verify() as two:
+            said = two.communicate(timeout=300)[1]
+        assert two.returncode == 0, said
+        assert "another run uses this tree: working in slot 1" in said
+        one.send_signal(signal.SIGCONT)
+        one.send_signal(signal.SIGTERM)
+        one.communicate(timeout=PATIENCE)
+    assert one.returncode == 130
+    assert len(world.runs()) == 2
+    assert world.leftovers() == []
+
+
 def test_a_signal_that_is_ignored_from_the_start_stays_so(world: World) -> None:
     (world.home / "hang.guest").touch()
     with world.verify(begin=signal.SIGHUP) as command:
