@@ -10,6 +10,7 @@ The table in tests/hostile/README.md is made of these words.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -338,8 +339,8 @@ python(
     ATTEMPTS
     + """
 for pid in pids():
-    # Processes of its own user are its own: of them only bubblewrap's first one is not.
-    if pid in (1, victim) or os.stat(f"/proc/{pid}").st_uid != os.getuid():
+    # Those of its own user are inside like itself, bubblewrap's too where that is not root.
+    if pid == victim or os.stat(f"/proc/{pid}").st_uid != os.getuid():
         attempt(f"ptrace {pid}", call, 101, 16, pid, 0, 0)
         attempt(f"memory of {pid}", lambda: os.read(os.open(f"/proc/{pid}/mem", os.O_RDONLY), 1))
 """,
@@ -790,7 +791,8 @@ sh(
     "vmlinux and bzImage have no permissions at all",
     "chmod 000 vmlinux arch/x86/boot/bzImage",
     where=Where.AFTER,
-    meets="root reads them all the same; as a user it is a trouble with words",
+    met=Met.BUILT if os.geteuid() == 0 else Met.TROUBLE,
+    meets="root reads them all the same; for a user it is a trouble with words",
 )
 CONFIG_IS_NO_FILE = "config (was not left as a file|is not a file)"
 for _name, _what, _command in (

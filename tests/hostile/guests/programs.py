@@ -207,8 +207,6 @@ handle = os.open("/results/rootsh", os.O_RDONLY)
 found["immutable"] = attempt(fcntl.ioctl, handle, 0x40086602, b"\\x10" + bytes(7))
 for name in (b"a\\nb", b"\\x1b[2J", b"\\xff\\xfe", b"n" * 255, b"-rf"):
     os.close(os.open(b"/results/" + name, os.O_CREAT | os.O_WRONLY))
-os.makedirs("/results/locked/below"); os.chmod("/results/locked/below", 0)
-os.chmod("/results/locked", 0)
 """,
         lambda found: found["immutable"] is not None and found["caps"] is not None,
     ),

@@ -318,10 +318,10 @@ def set_uid_files(place: Place) -> None:
 
 @leaving(
     "folders that nobody may enter or change, with files in them",
-    "the results count, and the folder can be removed",
-    ends=GuestEnd.DONE,
+    "root looks into them; for a user they are too much, as anything may be hidden there",
+    ends=GuestEnd.DONE if os.geteuid() == 0 else GuestEnd.RESULTS_FULL,
     passes=len(CASES),
-    good=True,
+    good=os.geteuid() == 0,
 )
 def folders_of_mode_0(place: Place) -> None:
     place.tell(*place.honest())
