@@ -9,6 +9,8 @@ import re
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kverdict import screen as rules
 from kverdict.diffs import Change
@@ -119,7 +121,9 @@ def test_names_that_no_patch_may_touch(path: str, why: str) -> None:
     assert why in (what_is_wrong_with(path) or "")
 
 
-@pytest.mark.parametrize("target", ["../Makefile", "x", "../.././Kconfig", "..dots", "../a//b", "."])
+@pytest.mark.parametrize(
+    "target", ["../Makefile", "x", "../.././Kconfig", "..dots", "../a//b", "."]
+)
 def test_links_within_the_tree(target: str) -> None:
     assert what_is_wrong_with_target("a/b/link", target) is None
 
@@ -199,6 +203,44 @@ def test_the_attributes_that_kernels_have(line: str) -> None:
 )
 def test_a_mail_that_two_programs_read_in_two_ways(headers: list[str], why: str) -> None:
     assert why in refusal([mail("x", f"Why.\n---\n{edit('x')}", headers=headers)])
+
+
+WORDS = st.sampled_from(
+    [
+        *(
+            "text/plain",
+            "multipart/mixed",
+            "text/plain; ",
+            "charset*=utf-8'en'x",
+            "charset=",
+            "*0*",
+        ),
+        *(
+            '"',
+            ";",
+            "=",
+            "base64",
+            "quoted-printable",
+            "boundary=x",
+            "format",
+            "--x",
+            "\n ",
+            "\n\n",
+        ),
+        *edit("x").splitlines(),
+    ]
+)
+
+
+@given(st.lists(WORDS | st.text(max_size=9)), st.lists(WORDS), st.binary() | WORDS.map(str.encode))
+def test_any_mail_is_taken_or_refused(kind: list[str], encoding: list[str], body: bytes) -> None:
+    head = f"Content-Type: {''.join(kind)}\nContent-Transfer-Encoding: {''.join(encoding)}\n\n"
+    try:
+        (found,) = screen([b"From x\n" + head.encode(errors="replace") + body])
+    except PatchError as error:
+        assert error.status is ExitStatus.SERIES_REFUSED
+    else:
+        assert set(found.modes) <= {path for file in found.files for path in file.paths}
 
 
 def test_nul_bytes() -> None:

@@ -83,11 +83,11 @@ def choose_base(
     """
     if series.kind is SourceKind.REV_RANGE:
         return _range(series, tree)
-    mails = read_mbox(mbox, len(series.patches))
-    screen([mail.data for mail in mails])  # a refusal is told also where no base can be had
     if len(series.prerequisite_patch_ids) > PREREQUISITES:
         raise refused(f"it names more than {PREREQUISITES} prerequisites")
+    mails = read_mbox(mbox, len(series.patches))
     with Repository(tree.repo) as repository, progress.task("choosing a base") as task:
+        screen([mail.data for mail in mails])  # a refusal is told also where no base can be had
         chooser = _Chooser(series, mails, tree, repository, find_prerequisite)
         for candidate in _candidates(chooser, user_base, guess_refs):
             task.update(note=f"trying {candidate.ref}")
