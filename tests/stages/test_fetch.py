@@ -28,6 +28,7 @@ from kverdict.stages.fetch import (
     AttestationPolicy,
     fetch,
     fetch_mailbox,
+    fetched,
     search_patch_id,
 )
 from tests.archive.lore_double import WEB_PAGE, LoreDouble, Reply, lore_double
@@ -172,7 +173,7 @@ def test_git_am_takes_the_mailbox(taken: tuple[Series, Path], tmp_path: Path) ->
     )
 
 
-def test_the_folder_holds_three_files_and_nothing_beside(
+def test_the_folder_holds_the_series_and_nothing_beside(
     archive: LoreDouble, tmp_path: Path
 ) -> None:
     (tmp_path / "series").mkdir()
@@ -183,9 +184,12 @@ def test_the_folder_holds_three_files_and_nothing_beside(
     assert [path.name for path in tmp_path.iterdir()] == ["series"]
     assert sorted(path.name for path in (tmp_path / "series").iterdir()) == [
         "cover.txt",
+        "manifest.json",
+        "series.json",
         "series.mbx",
         "thread.mbx",
     ]
+    assert fetched(tmp_path / "series") == first
 
 
 def test_the_thread_is_kept_with_the_replies(taken: tuple[Series, Path]) -> None:
