@@ -19,7 +19,7 @@ from scripts.soak import Step, fake_world, growth, soak, table
 
 pytestmark = pytest.mark.host
 
-RUNS = 8
+RUNS = 6
 World = tuple[Settings, verify.Request]
 
 
