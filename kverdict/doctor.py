@@ -20,6 +20,7 @@ from kverdict.errors import KverdictError
 from kverdict.proc import run
 from kverdict.progress import Progress
 from kverdict.runs import (
+    TEMPORARY,
     RunState,
     Store,
     abandoned,
@@ -31,6 +32,7 @@ from kverdict.runs import (
     is_running,
     read_state,
     run_lock,
+    scratch_homes,
     sweep,
 )
 from kverdict.sandbox import Sandbox
@@ -39,7 +41,6 @@ from kverdict.verify import Request, command_of
 
 KVM = Path("/dev/kvm")
 RUNS_NEED = 256 << 20  # bytes: logs and reports
-TEMPORARY = ("kverdict-mail-", "kverdict-probe-", "kverdict-suite-")
 TOOLS = (  # how each tells its version
     ("git", "--version"),
     ("bwrap", "--version"),
@@ -172,13 +173,9 @@ def _remove_damaged(store: Store, entry: Path) -> None:
 
 def leftovers(cache: Path) -> Iterator[Finding]:
     """Of killed runs: scratch folders, drafts of files, git's locks and forgotten worktrees."""
-    repos = sorted((cache / "repos").glob("*.git"))
-    homes = [cache, *(cache / name for name in ("debian", "debian/imports", "repos", "repos/am"))]
-    homes += [path for name in ("stages", "slots") for path in sorted((cache / name).glob("*"))]
-    homes += [place for repo in repos for place in (repo / "info", repo / "objects/info")]
-    for home in (*homes, cache / "stages", cache / "slots"):
+    for home in scratch_homes(cache):
         yield from _left_in(home)
-    for repo in repos:
+    for repo in sorted((cache / "repos").glob("*.git")):
         for left in bare.leftovers(repo):
             yield Finding(
                 Mark.WRONG,

@@ -33,6 +33,7 @@ from kverdict.progress import Progress
 MANIFEST = "manifest.json"
 MANIFEST_LARGEST = 1 << 20  # bytes
 RESULTS, DRAFT = "results-", ".draft."  # of scratch folders
+TEMPORARY = ("kverdict-mail-", "kverdict-probe-", "kverdict-suite-")  # those in $TMPDIR
 SLOTS_AT_MOST = 8
 
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -219,6 +220,14 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def scratch_homes(cache: Path) -> tuple[Path, ...]:
+    """All folders of the cache that scratch folders and drafts of files are made in."""
+    names = ("", "debian", "debian/imports", "repos", "repos/am", "slots", "stages")
+    patterns = ("slots/*", "stages/*", "repos/*.git/info", "repos/*.git/objects/info")
+    found = [path for pattern in patterns for path in sorted(cache.glob(pattern))]
+    return (*(cache / name for name in names), *found)
+
+
 def discard(folder: Path) -> None:
     """Removes a folder, also what a guest made of it: folders without permission, or very deep."""
     with suppress(RecursionError):
@@ -297,7 +306,7 @@ def _held_by_nobody(path: Path) -> Iterator[bool]:
         return
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        free = os.geteuid() in (0, os.fstat(lock).st_uid)
+        free = _is_at(path, lock) and os.geteuid() in (0, os.fstat(lock).st_uid)
     except OSError:
         free = False
     try:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shlex
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,7 +36,16 @@ from kverdict.models import (
 )
 from kverdict.progress import Progress
 from kverdict.render.report import render
-from kverdict.runs import check_usable, discard, finish_run, open_run, read_state
+from kverdict.runs import (
+    TEMPORARY,
+    check_usable,
+    discard,
+    finish_run,
+    open_run,
+    read_state,
+    scratch_homes,
+    sweep,
+)
 from kverdict.sandbox import Isolation, protection
 from kverdict.settings import DEFAULT_FRAGMENTS, HOME, Settings, find_fragment
 from kverdict.stages import fetch
@@ -111,6 +121,7 @@ def verify(request: Request, settings: Settings, progress: Progress) -> Run:
     for key, folder in (("runs", settings.runs_folder), ("cache", settings.cache_folder)):
         check_usable(folder, key)
         require(folder, 0, "a run")
+    _sweep(settings)
     asked = request.model_dump(mode="json")
     slug = Path(request.series[0]).name
     with (
@@ -135,6 +146,13 @@ def verify(request: Request, settings: Settings, progress: Progress) -> Run:
         render(report, folder, templates=TEMPLATES, commands=reproduce(request, series, base))
         finish_run(folder)
     return Run(folder, report)
+
+
+def _sweep(settings: Settings) -> None:
+    """What killed runs left goes, also where this run will not come to."""
+    for home in (settings.runs_folder, *scratch_homes(settings.cache_folder)):
+        sweep(home)
+    sweep(Path(tempfile.gettempdir()), *TEMPORARY)
 
 
 @contextmanager

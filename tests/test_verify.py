@@ -286,6 +286,25 @@ def interrupted(world: World, good: Path) -> Path:
     return run
 
 
+def test_what_killed_runs_left_anywhere_is_gone_after_the_next(world: World, good: Path) -> None:
+    assert world.verify(good) == 0
+    left = [
+        "runs/.gc.ab12cd34/run",
+        "cache/.probe.ab12cd34",
+        "cache/debian/deb-ab12cd34/unpacked",
+        "cache/repos/.linux.git.ab12cd34/whole",
+        "cache/repos/am/am-ab12cd34/tree",
+        "cache/slots/k-7/objects-ab12cd34/obj",
+        "cache/stages/builds/.draft.ab12cd34/whole",
+    ]
+    for name in left:
+        (world.home / name).mkdir(parents=True)
+    (repo,) = world.home.glob("cache/repos/*.git")
+    (repo / "objects/info/.alternates.ab12cd34").write_text("half")
+    assert world.verify(good) == 0, world.err
+    assert list(world.home.rglob("*ab12cd34")) == []
+
+
 def test_a_whole_series_is_not_fetched_again(world: World, good: Path) -> None:
     interrupted(world, good)
     assert world.verify(good) == 0
