@@ -444,6 +444,8 @@ def read_left(path: Path, limit: int) -> bytes:
     Raises InfraError for anything else: it may be a link to what the sandbox was not to see.
     """
     try:
+        if not stat.S_ISREG(path.lstat().st_mode):  # to open a device may do something already
+            raise InfraError(f"{path.name} was not left as a file")
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise InfraError(f"{path.name} was not left as a file ({error.strerror})") from error

@@ -265,7 +265,7 @@ def test_a_link_that_was_left_is_not_read(tmp_path: Path) -> None:
 
 def test_a_fifo_that_was_left_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "left")
-    with pytest.raises(InfraError, match="not a file"):
+    with pytest.raises(InfraError, match="not left as a file"):
         read_left(tmp_path / "left", 100)
 
 

@@ -41,7 +41,7 @@ _HEADER = re.compile(r"^# Linux/\S+ (?P<version>\S+) Kernel Configuration$", re.
 _LINE = re.compile(r"^(?:CONFIG_(\w+)=(.*)|# CONFIG_(\w+) is not set)$", re.MULTILINE)
 _NUMBER_OR_TEXT = re.compile(r'^CONFIG_(\w+)=(?:-?\d|").*\n', re.MULTILINE)
 # conf says "file:line: syntax error" and "file:line:warning: ..."; make adds lines of its own.
-_CONF_ERROR = re.compile(r"^(?P<place>[^\s:]+:\d+): ?(?!warning:)(?P<message>.+)$", re.MULTILINE)
+_CONF_ERROR = re.compile(r"^(?P<place>[^\s:]+:\d+):(?! ?warning:) ?(?P<message>.+)$", re.MULTILINE)
 _UNKNOWN = re.compile(r"warning: unknown symbol: (\w+)$", re.MULTILINE)
 
 

@@ -14,8 +14,9 @@ import pytest
 
 from kverdict.errors import InfraError, PatchError, UserError
 from kverdict.models import AddedSymbol, ConfigProof, SymbolProof, SymbolState
-from kverdict.proc import ToolMissing
+from kverdict.proc import Finished, ToolMissing
 from kverdict.progress import Silent
+from kverdict.stages import configure as configure_stage
 from kverdict.stages.configure import compare, configure, read_config
 
 pytestmark = pytest.mark.host
@@ -311,3 +312,9 @@ def test_absent_is_n_when_configurations_are_compared() -> None:
     makes = 'CONFIG_B=m\nCONFIG_C="x"\nCONFIG_E=y\n'
     assert compare(ours, makes) == ("B: y -> m", "D: 1 -> n", "E: n -> y")
     assert compare(ours, ours) == ()
+
+
+@pytest.mark.parametrize("warning", ["Kconfig:3:warning: odd", "Kconfig:3: warning: odd"])
+def test_a_warning_is_not_what_the_tree_fails_for(warning: str) -> None:
+    done = Finished(("make",), 2, b"", f"{warning}\nKconfig:7: syntax error\n".encode(), 1.0)
+    assert "Kconfig:7: syntax error" in str(configure_stage._make_failed(done))
