@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from kverdict import bare
+from kverdict import __version__, bare
 from kverdict.disk import DISK_NEEDED, free_at
 from kverdict.errors import KverdictError
 from kverdict.proc import run
@@ -230,7 +230,9 @@ def _how_to_go_on(state: RunState) -> str:
     try:
         request = Request.model_validate(state.asked)
     except ValidationError:
-        return "it is another version's, and no command goes on with it"
+        request = None
+    if request is None or state.version != __version__:
+        return f"no command goes on with it: it is version {state.version}'s"
     return f"goes on with the same command: {shlex.join(command_of(request))}"
 
 

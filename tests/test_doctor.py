@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kverdict import doctor
+from kverdict import __version__, doctor
 from kverdict.doctor import Finding, Mark
 from kverdict.git import create_bare
 from kverdict.runs import Store, open_run, scratch
@@ -154,7 +154,7 @@ def test_a_damaged_stage_is_found_and_removed(
 
 
 def test_an_unfinished_run_is_no_trouble_and_its_command_is_told(settings: Settings) -> None:
-    with open_run(settings.runs_folder, "a", ASKED, "1") as run:
+    with open_run(settings.runs_folder, "a", ASKED, __version__) as run:
         pass
     (finding,) = about(settings)
     assert finding == Finding(
@@ -162,6 +162,14 @@ def test_an_unfinished_run_is_no_trouble_and_its_command_is_told(settings: Setti
         f"unfinished: {run}: goes on with the same command: "
         "./pipeline.py verify --tree linux 'a b.mbx'",
     )
+
+
+def test_an_unfinished_run_of_another_version_is_not_gone_on_with(settings: Settings) -> None:
+    with open_run(settings.runs_folder, "a", ASKED, "0.0.9") as run:
+        pass
+    (finding,) = about(settings)
+    expected = f"unfinished: {run}: no command goes on with it: it is version 0.0.9's"
+    assert finding == Finding(Mark.NOTE, expected)
 
 
 def test_a_damaged_run_json_is_left_to_people(settings: Settings) -> None:
