@@ -28,6 +28,7 @@ SERIES_LIMIT = 32 << 20  # bytes of all mails
 FILES_LIMIT = 10_000  # in the whole series
 PATH_LIMIT = 4096  # bytes, as PATH_MAX
 NAME_LIMIT = 255  # bytes, as NAME_MAX
+DEPTH_LIMIT = 64  # folders; Linux 7.3 has 10 at most
 
 ABSENT, FILE, PROGRAM, SYMLINK, GITLINK = "000000", "100644", "100755", "120000", "160000"
 
@@ -208,6 +209,8 @@ def what_is_wrong_with(path: str) -> str | None:
         return "has an empty part in its path"
     if "\\" in path or '"' in path:
         return "has a backslash or a quote in its name"
+    if len(parts) > DEPTH_LIMIT:
+        return "is in too many folders"
     encoded = [part.encode() for part in parts]
     if max(map(len, encoded)) > NAME_LIMIT or sum(map(len, encoded)) + len(parts) > PATH_LIMIT:
         return "has a name that is too long"

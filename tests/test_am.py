@@ -92,9 +92,7 @@ def test_the_commits_of_a_3way_merge(linux: Kernel, tree: Tree) -> None:
     assert result.tip == plain_git_am(linux, base, data, "--3way")
 
 
-def test_a_3way_merge_writes_no_file_that_the_mail_does_not_name(
-    linux: Kernel, tree: Tree
-) -> None:
+def test_a_3way_merge_writes_no_file_that_the_mail_does_not_name(linux: Kernel, tree: Tree) -> None:
     """git would follow the file to its new name."""
     old = linux.sha("HEAD")
     tip = linux.replace("virt: one", "virt/kvm/guest_memfd.c", "line 10", "line ten")

@@ -115,6 +115,7 @@ def test_names_that_kernels_have(path: str) -> None:
         ("x" * 256, "too long"),
         ("ä" * 128, "too long"),
         ("/".join(["x" * 200] * 21), "too long"),
+        ("x/" * 64 + "x", "too many folders"),
     ],
 )
 def test_names_that_no_patch_may_touch(path: str, why: str) -> None:
