@@ -134,8 +134,13 @@ class Store:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Nothing is removed meanwhile: what was found stays until the block ends."""
+        """Nothing is removed meanwhile: what was found stays until the block ends.
+
+        But for what killed processes left: one that came after the rename is not added again.
+        """
         self.root.mkdir(parents=True, exist_ok=True)
+        for home in self.root.iterdir():
+            sweep(home, DRAFT)
         with flocked(self.root / ".lock", fcntl.LOCK_SH):
             yield
 
