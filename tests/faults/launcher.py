@@ -63,6 +63,7 @@ class Plan(Frozen):
     seconds_later: float = 0  # then it lives on for so long, e.g. while a child works
     known: tuple[str, ...] = ()  # marks of events that do not count: earlier starts came to them
     word: str = ""  # and neither does an event that is not about it
+    backwards: bool = False  # folders are listed from Z to A
 
 
 class _Counter:
@@ -121,6 +122,16 @@ def _measured(guest: Guest, facts: Mapping[str, Any]) -> Guest:
     )
 
 
+def _list_backwards() -> None:
+    """No order of a listing may reach the verdict; file systems keep none."""
+    listdir = os.listdir
+
+    def backwards(path: str = ".") -> list[str]:
+        return sorted(listdir(path), reverse=True)
+
+    mock.patch.object(os, "listdir", backwards).start()
+
+
 def _become(plan: Plan) -> None:
     """The rest of this process is the command line."""
     home = Path(plan.home)
@@ -129,6 +140,8 @@ def _become(plan: Plan) -> None:
     for name, handle in (("stdout", 1), ("stderr", 2)):
         os.dup2(os.open(home / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), handle)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    if plan.backwards:
+        _list_backwards()
     fake = FakeBoot(change=_measured)
     mock.patch.object(boot, "boot", fake.boot).start()
     mock.patch.object(evaluate, "choose_accelerator", fake.choose).start()

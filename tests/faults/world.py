@@ -129,6 +129,7 @@ class World:
         seconds_later: float = 0,
         known: Collection[str] = (),
         word: str = "",
+        backwards: bool = False,
     ) -> int:
         plan = Plan(
             home=str(self.home),
@@ -137,8 +138,13 @@ class World:
             seconds_later=seconds_later,
             known=tuple(known),
             word=word,
+            backwards=backwards,
         )
+        before = self.runs()
+        goes_on = any(not is_finished(run) for run in before)
         self.statuses.append(self.server.run(plan))
+        # One that is unfinished is gone on with; else there is one more, if it came that far.
+        assert len(self.runs()) - len(before) in ((0,) if goes_on else (0, 1))
         return self.statuses[-1]
 
     def kill(self) -> None:
@@ -155,11 +161,10 @@ class World:
 
     def runs(self) -> list[Path]:
         folder = self.home / "runs"
-        return sorted(folder.iterdir()) if folder.is_dir() else []
+        return sorted(folder.glob("[!.]*")) if folder.is_dir() else []
 
     def report(self) -> Report:
-        (folder,) = self.runs()
-        return Report.from_json((folder / "verdict.json").read_bytes())
+        return Report.from_json((self.runs()[-1] / "verdict.json").read_bytes())
 
     def stable(self) -> str:
         """verdict.json without its measurements, for a readable difference."""
@@ -185,11 +190,16 @@ class World:
             *(f"temporary: {path}" for path in self.server.temporary.iterdir()),
             *(f"scratch: {path}" for path in scratch(self.home / "cache")),
             *(f"scratch: {path}" for path in scratch(self.home / "runs")),
-            *(f"no run: {path}" for path in self.runs() if not (path / "run.json").is_file()),
+            *(f"unfinished: {path}" for path in self.runs() if not is_finished(path)),
             *(f"worktree: {path}" for path in lost_worktrees(self.home / "cache")),
             *(f"lock: {path}" for path in held_locks(self.home)),
             *(f"process: {words}" for words in processes(self.home)),
         ]
+
+
+def is_finished(run: Path) -> bool:
+    state = run / "run.json"
+    return state.is_file() and json.loads(state.read_text())["finished"] is True
 
 
 def scratch(top: Path) -> Iterator[Path]:
