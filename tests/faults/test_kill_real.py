@@ -36,15 +36,16 @@ LONGEST = 1200.0  # seconds without the point: something hangs
 class Point:
     """A moment of one start, which can be seen from outside.
 
-    ``said`` (a pattern) is on its stderr, and a file at ``place`` (*/... in the runs folder, others
-    in the cache) was written since it began and has ``size`` bytes.  It lives on for ``later``
-    seconds.
+    ``said`` (a pattern) is on its stderr, and ``files`` at ``place`` (*/... in the runs folder,
+    others in the cache) were written since it began and have ``size`` bytes.  It lives on for
+    ``later`` seconds.
     """
 
     stage: str
     said: str = ""
     place: str = ""
     size: int = 0
+    files: int = 1
     later: float = 0
 
 
@@ -67,7 +68,7 @@ def _points() -> Iterator[Point]:
     yield from (Point("boot", place=console, size=size) for size in (1, 8192))
     yield Point("suite", place="*/evaluations/*/results-*/**/results.jsonl", size=4096)
     yield Point("benchmark", place="*/evaluations/*/bench-console.log", size=1)
-    yield Point("guest stored", place="stages/guests/*/guest.json")
+    yield Point("guest stored", place="*/evaluations/*/evaluation.json", files=2)
     yield Point("report", said="patch 1/1.*tested before")
 
 
@@ -113,9 +114,10 @@ class Killed:
         if not re.search(point.said, self.stderr.read_text(errors="replace"), re.DOTALL):
             return False
         top = self.pipeline.runs if point.place.startswith("*/") else self.cache
-        return not point.place or any(
-            self._is_new(path, point.size) for path in top.glob(point.place)
-        )
+        if not point.place:
+            return True
+        found = sum(self._is_new(path, point.size) for path in top.glob(point.place))
+        return found >= point.files
 
     def _is_new(self, path: Path, size: int) -> bool:
         try:
@@ -137,6 +139,7 @@ def test_killed_at_every_stage_it_ends_in_the_verdict_of_an_undisturbed_run(
     assert build is not None and build.build_id is not None
     assert forget(cache, build.build_id) > 0
 
+    known = set(lost_worktrees(cache))  # the tests' own sources are worktrees as well
     (tmp_path / "killed").mkdir()
     killed = Killed(Pipeline(tmp_path / "killed"), cache)
     for point in POINTS:
@@ -150,5 +153,5 @@ def test_killed_at_every_stage_it_ends_in_the_verdict_of_an_undisturbed_run(
     assert digest(report) == digest(reference)
     assert wait_for_orphans(tmp_path) == []
     assert list(scratch(killed.pipeline.runs)) == []
-    assert list(lost_worktrees(cache)) == []
+    assert set(lost_worktrees(cache)) <= known
     assert len(POINTS) >= 30
