@@ -60,6 +60,7 @@ _CONFIG = (
     "checkout.workers=0",  # as many as there are processors
     "commit.gpgSign=false",
     "gc.auto=0",
+    "core.logAllRefUpdates=false",  # nobody reads them, and they grow with every checkout
     "maintenance.auto=false",
     "submodule.recurse=false",
     "protocol.allow=never",  # git before 2.45 does not know GIT_NO_LAZY_FETCH
