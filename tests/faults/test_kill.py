@@ -17,7 +17,7 @@ from tests.faults.world import KILLED, MESSAGE_ID, World, mail_of, stage_of, wai
 
 pytestmark = pytest.mark.host
 
-STEP = 10  # new events that each restart comes to before it is killed
+STEP = 9  # new events that each restart comes to before it is killed
 IN_EVERY_RUN = {
     "start",
     "fetch",
