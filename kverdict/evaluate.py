@@ -52,6 +52,7 @@ CONFIG_AND_BUILD = (
     "kconfig/*.py",
     "objects.py",
     "sandbox.py",
+    "seccomp.py",
     "stages/kmake.py",
     "stages/configure.py",
     "stages/build.py",
@@ -64,6 +65,7 @@ BOOT_AND_TEST = (
     "accelerator.py",
     "guestroot.py",
     "sandbox.py",
+    "seccomp.py",
     "virtme.py",
 )
 

@@ -79,13 +79,15 @@ def run(
     stdin: bytes = b"",
     timeout: float = 600,
     check: bool = False,
+    pass_fds: Sequence[int] = (),
 ) -> Finished:
     """Run to the end and keep both outputs; one that prints more than OUTPUT_LIMIT is ended.
 
     Raises ToolMissing, and CommandFailed when ``check`` is set and it does not exit with 0.
     """
     began = time.monotonic()
-    with _started(argv, cwd, env, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    pipe = subprocess.PIPE
+    with _started(argv, cwd, env, stdin=pipe, stderr=pipe, pass_fds=pass_fds) as process:
         stdout, stderr, stopped = _communicate(process, stdin, timeout)
         seconds = time.monotonic() - began
     done = Finished(tuple(argv), process.returncode, stdout, stderr, seconds, stopped)
@@ -113,6 +115,7 @@ def stream(
     env: Mapping[str, str] | None = None,
     on_line: Callable[[str], None] | None = None,
     watch: Callable[[], str | None] | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> Finished:
     """Run with stdout and stderr merged into ``log``, calling ``on_line`` for each line.
 
@@ -122,9 +125,10 @@ def stream(
     began = time.monotonic()
     stopped: str | None = None
     written = 0
+    nothing, merged = subprocess.DEVNULL, subprocess.STDOUT
     with (
         log.open("wb") as out,
-        _started(argv, cwd, env, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT) as process,
+        _started(argv, cwd, env, stdin=nothing, stderr=merged, pass_fds=pass_fds) as process,
     ):
         assert process.stdout is not None
         lines = _LineSplitter(on_line)
@@ -272,6 +276,7 @@ def _started(
     *,
     stdin: int,
     stderr: int,
+    pass_fds: Sequence[int],
 ) -> Iterator[subprocess.Popen[bytes]]:
     environment = dict(plain_environment() if env is None else env)
     if shutil.which(argv[0], path=environment.get("PATH")) is None:
@@ -285,6 +290,7 @@ def _started(
             stdout=subprocess.PIPE,
             stderr=stderr,
             start_new_session=True,
+            pass_fds=pass_fds,
         )
     except FileNotFoundError as error:
         raise InfraError(f"{cwd} is gone", "start again") from error

@@ -29,7 +29,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
-from kverdict import cgroups, proc
+from kverdict import cgroups, proc, seccomp
 from kverdict.errors import InfraError
 from kverdict.proc import Finished, ToolMissing
 
@@ -99,6 +99,15 @@ def default_limits() -> Limits:
 
 
 @dataclass(frozen=True)
+class _Entered:
+    """What to start, with which file descriptors, and the group that it joins."""
+
+    command: list[str]
+    fds: tuple[int, ...]
+    group: cgroups.Group
+
+
+@dataclass(frozen=True)
 class Sandbox:
     """One step's view of the world."""
 
@@ -114,9 +123,15 @@ class Sandbox:
 
     def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float) -> Finished:
         """As proc.run, inside; raises ToolMissing without bubblewrap."""
-        with self._entered(argv) as (command, group):
-            done = proc.run(command, env=self._outer_environment(), stdin=stdin, timeout=timeout)
-            return _with_memory(done, group)
+        with self._entered(argv) as entered:
+            done = proc.run(
+                entered.command,
+                env=self._outer_environment(),
+                stdin=stdin,
+                timeout=timeout,
+                pass_fds=entered.fds,
+            )
+            return _with_memory(done, entered.group)
 
     def stream(
         self,
@@ -130,29 +145,41 @@ class Sandbox:
     ) -> Finished:
         """As proc.stream, inside; ended as well when it fills the disk."""
         disk = _DiskWatch(tuple(bind.host for bind in self.binds if bind.writable), self.limits)
-        with self._entered(argv) as (command, group):
+        with self._entered(argv) as entered:
             done = proc.stream(
-                command,
+                entered.command,
                 env=self._outer_environment(),
+                pass_fds=entered.fds,
                 log=log,
                 timeout=timeout,
                 log_limit=log_limit,
                 on_line=on_line,
                 watch=lambda: (watch() if watch is not None else None) or disk(),
             )
-            return _with_memory(done, group)
+            return _with_memory(done, entered.group)
 
     @contextmanager
-    def _entered(self, argv: Sequence[str]) -> Iterator[tuple[list[str], cgroups.Group]]:
-        command = self.wrap(argv)
-        for bind in self.binds:
-            if bind.writable and self.isolation is Isolation.BUBBLEWRAP:
-                give(bind.host)
+    def _entered(self, argv: Sequence[str]) -> Iterator[_Entered]:
         with cgroups.group(memory=self.limits.memory, processes=self.limits.processes) as group:
-            yield group.join(command), group
+            if self.isolation is Isolation.NONE:
+                yield _Entered(group.join(self.wrap(argv)), (), group)
+                return
+            for bind in self.binds:
+                if bind.writable:
+                    give(bind.host)
+            with seccomp.program() as calls:
+                bwrap, *words = self.wrap(argv, calls)
+                end = words.index("--")
+                # Its own arguments would tell of the host's folders in /proc/1/cmdline inside.
+                with _in_memory(words[:end]) as options:
+                    command = [bwrap, "--args", str(options), *words[end:]]
+                    yield _Entered(group.join(command), (calls, options), group)
 
-    def wrap(self, argv: Sequence[str]) -> list[str]:
-        """The command line that runs ``argv`` inside; raises ToolMissing without bubblewrap."""
+    def wrap(self, argv: Sequence[str], calls: int | None = None) -> list[str]:
+        """The command line that runs ``argv`` inside; raises ToolMissing without bubblewrap.
+
+        ``calls`` is the file descriptor of a seccomp.program().
+        """
         # Only who runs the command may be able to enter its folder.
         limited = [*_prlimit(self.limits), "env", f"--chdir={self.cwd}", *argv]
         if self.isolation is Isolation.NONE:
@@ -170,6 +197,7 @@ class Sandbox:
             *(word for link, to in self.links for word in ("--symlink", to, str(link))),
             *("--remount-ro", "/"),
             *("--chdir", "/"),
+            *(("--seccomp", str(calls)) if calls is not None else ()),
             "--",
             *_unprivileged(bwrap, self.kvm),
             *limited,
@@ -210,7 +238,8 @@ def protection(isolation: Isolation) -> tuple[str, ...]:
     user = f"uid {UID}, who owns nothing" if _is_root() else "the user's own uid"
     groups = cgroups.available()
     together = f"control groups ({', '.join(groups)})" if groups else "no control groups here"
-    return (version, user, "no network, no capabilities", f"rlimits and {together}")
+    walls = "no network, no capabilities, no keyrings"
+    return (version, user, walls, f"rlimits and {together}")
 
 
 def _bwrap() -> str:
@@ -222,6 +251,15 @@ def _bwrap() -> str:
             "unless --unsafe-no-sandbox is given",
         )
     return bwrap
+
+
+@contextmanager
+def _in_memory(words: Sequence[str]) -> Iterator[int]:
+    """A file descriptor from which bubblewrap reads its arguments, each ended by a NUL."""
+    with os.fdopen(os.memfd_create("kverdict-arguments"), "w+b") as file:
+        file.write(b"".join(os.fsencode(word) + b"\0" for word in words))
+        file.seek(0)
+        yield file.fileno()
 
 
 # --- the command line ---------------------------------------------------------------------------
@@ -311,17 +349,18 @@ def _system() -> list[str]:
     words += _folders([Path("/etc"), Path("/var")])
     for name in _ETC:
         words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    temporary = [word for name in ("/tmp", "/run") for word in _tmpfs(name)]
-    return [*words, "--proc", "/proc", *temporary]
+    return [*words, "--proc", "/proc", *_tmpfs("/tmp", 1 << 30), *_tmpfs("/run", 64 << 20)]
 
 
-def _tmpfs(place: str) -> list[str]:
+def _tmpfs(place: str, size: int) -> list[str]:
     # It is memory: without control groups this is its only limit.
-    return ["--perms", "1777", "--size", str(1 << 30), "--tmpfs", place]
+    return ["--perms", "1777", "--size", str(size), "--tmpfs", place]
 
 
 def _devices(kvm: bool) -> list[str]:
-    return ["--dev", "/dev", *(["--dev-bind", str(_KVM), str(_KVM)] if kvm else [])]
+    device = ["--dev-bind", str(_KVM), str(_KVM)] if kvm else []
+    # --dev is a tmpfs of half the memory, and what is written there is no device.
+    return ["--dev", "/dev", *device, *_tmpfs("/dev/shm", 64 << 20), "--remount-ro", "/dev"]
 
 
 def _folders(places: Iterable[Path]) -> list[str]:

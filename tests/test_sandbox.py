@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from kverdict import proc, sandbox
+from kverdict import proc, sandbox, seccomp
 from kverdict.errors import InfraError
 from kverdict.proc import Finished, ToolMissing
 from kverdict.sandbox import (
@@ -51,11 +51,12 @@ def inside(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
         return (box or Sandbox()).run(["sh", "-c", script], timeout=60)
 
     def another_s(script: str, box: Sandbox | None = None) -> Finished:
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "geteuid", lambda: SOMEBODY)
-            command = (box or Sandbox()).wrap(["sh", "-c", script])
         become = ["setpriv", f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", "--clear-groups", "--"]
-        return proc.run([*become, *command], timeout=60)
+        with seccomp.program() as calls:
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "geteuid", lambda: SOMEBODY)
+                command = (box or Sandbox()).wrap(["sh", "-c", script], calls)
+            return proc.run([*become, *command], timeout=60, pass_fds=(calls,))
 
     return ours if request.param == "as started" else another_s
 
@@ -124,6 +125,33 @@ def test_the_system_is_read_only(inside: Inside) -> None:
     for place in ("/usr/x", "/usr/bin/x", "/etc/x", "/x"):
         assert inside(f"echo > {place}").returncode != 0
         assert not Path(place).exists()
+
+
+def test_no_keyring_and_no_socket_of_another_kind(inside: Inside) -> None:
+    """keyctl(2) is 250 on x86-64; a VM's socket family is not in the network namespace."""
+    script = (
+        "import ctypes, socket; libc = ctypes.CDLL(None, use_errno=True); "
+        "print(libc.syscall(250, 11, ctypes.c_int(-3), None, 0), ctypes.get_errno()); "
+        "socket.socket(); socket.socket(40, 1)"
+    )
+    done = inside(f"/usr/bin/python3 -c '{script}'")
+    assert done.text.split() == ["-1", "1"]
+    assert "Address family not supported" in done.error_text
+
+
+def test_what_was_bound_from_where_is_not_told(tmp_path: Path) -> None:
+    secret = tmp_path / "my-secret-project"
+    secret.mkdir()
+    box = Sandbox(binds=(Bind(secret, SRC),))
+    done = box.run(["sh", "-c", "cat /proc/[0-9]*/cmdline; grep -q /src /proc/mounts"], timeout=60)
+    assert done.ok
+    assert "secret-project" not in done.text
+
+
+def test_devices_are_no_place_to_fill_the_memory(inside: Inside) -> None:
+    assert inside("echo > /dev/x").returncode != 0
+    done = inside("head -c 100000000 /dev/zero > /dev/shm/x; stat -c %s /dev/shm/x")
+    assert int(done.text) <= 64 << 20
 
 
 def test_other_processes_are_not_seen(inside: Inside) -> None:
