@@ -276,7 +276,10 @@ class _Reader:
         if event.version != VERSION:
             return f"the suite is of version {event.version}, expected {VERSION}"
         self.hello = event.model_copy(
-            update={name: _plain(getattr(event, name)) for name in ("release", "cmdline", "python")}
+            update={
+                name: _plain(getattr(event, name)).replace("\n", "\ufffd")
+                for name in ("release", "cmdline", "python")
+            }
         )
         return None
 

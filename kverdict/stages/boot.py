@@ -33,6 +33,7 @@ from kverdict.models import (
 from kverdict.progress import Progress
 from kverdict.sandbox import Isolation
 from kverdict.sandbox import folder_use as folder_use
+from kverdict.text import printable
 from kverdict.virtme import Machine, session
 
 RESULTS_FILE = "results.jsonl"
@@ -374,5 +375,6 @@ def console_tail(console: Path) -> tuple[str, ...]:
             text = log.read().decode(errors="backslashreplace")
     except OSError:
         return ()
-    lines = [line.rstrip() for line in console_findings.clean(text).split("\n")]
+    shown = printable(console_findings.clean(text))  # no bidirectional marks either
+    lines = [line.rstrip() for line in shown.split("\n")]
     return tuple(line for line in lines if line)[-TAIL_LINES:]

@@ -152,12 +152,21 @@ def _failed(log: Path, seconds: float) -> Build:
     )
 
 
+def _is_plain(obj: Path, product: Path) -> bool:
+    """Whether it is a file that can be read, with no link on the way to it: that could lead to
+    what the sandbox was not to see."""
+    way = [obj / parent for parent in (*reversed(product.parents), product)]
+    return (
+        not any(place.is_symlink() for place in way[1:])
+        and way[-1].is_file()
+        and os.access(way[-1], os.R_OK)
+    )
+
+
 def _built(obj: Path, log: Path, seconds: float, clean: bool) -> Build:
     found = warnings.diagnostics(warnings.read_log(log))
     for product in (VMLINUX, BZIMAGE):
-        path = obj / product
-        # No link on the way: it could lead to what the sandbox was not to see.
-        if path.resolve() != obj.resolve() / product or not path.is_file():
+        if not _is_plain(obj, product):
             raise InfraError(f"make succeeded without {product}", f"see {log.name}")
     build_id = elf.build_id(obj / VMLINUX)
     if build_id is None:

@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,7 +151,8 @@ def _reply(done: Finished) -> Reply:
     try:
         return Reply.from_json(done.stdout)
     except ValidationError as error:
-        raise InfraError("the Kconfig child gave no usable answer", str(error)[:200]) from error
+        why = shorten(error.errors()[0]["msg"], 200)
+        raise InfraError("the Kconfig child gave no usable answer", why) from error
 
 
 @dataclass(frozen=True)
@@ -251,11 +253,10 @@ def _version(text: str) -> str:
 
 def _write_if_changed(path: Path, text: str) -> None:
     """make rebuilds what depends on the configuration when the file is newer."""
-    if path.is_file() and not path.is_symlink():
-        if path.read_bytes() == text.encode():
+    with suppress(InfraError):  # whatever else lies there
+        if read_left(path, CONFIG_LIMIT) == text.encode():
             return
-    else:
-        _remove([path])
+    _remove([path])
     write_atomically(path, text)
 
 
