@@ -732,6 +732,8 @@ def _untestable(
         case.verdict in (CaseVerdict.PASS, CaseVerdict.FIXED) for case in cases
     ):
         return "nothing ran that could speak for or against the series"
+    if before.build and after.build and before.build.build_id == after.build.build_id:
+        return "nothing of the series is compiled here: the kernel is the base's own"
     return None
 
 

@@ -160,6 +160,14 @@ def test_what_passes_on_the_base_and_is_skipped_on_the_patched_kernel_is_lost() 
     assert verdict.findings[0].detail.startswith("passes on the base and is skipped")
 
 
+def test_a_kernel_that_is_the_base_s_own_says_nothing_for_the_series() -> None:
+    """Nothing of it is compiled; or its make handed out what the base's had left."""
+    same = make.evaluation(build=make.build(make.BASE_ID), guest=make.guest(make.BASE_ID))
+    verdict = judged(make.before(), same)
+    assert verdict.overall is Overall.UNTESTABLE
+    assert "nothing of the series is compiled here" in verdict.headline
+
+
 def test_only_skips_are_no_verdict() -> None:
     verdict = judged(before(base_guest(a=SKIP)), after(patched_guest(a=SKIP)))
     assert verdict.overall is Overall.UNTESTABLE

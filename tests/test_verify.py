@@ -107,6 +107,13 @@ def test_a_good_series(world: World, good: Path) -> None:
         assert not kept & {"bzImage", "vmlinux"}
 
 
+def test_a_series_of_which_nothing_is_compiled(world: World) -> None:
+    comment = ("Kconfig", "mainmenu", "# of no consequence\nmainmenu")
+    patch = world.kernel.series(world.home / "patches", comment)
+    assert world.verify(patch) == 125, world.err
+    assert "nothing of the series is compiled here" in world.out
+
+
 def test_without_a_sandbox_the_report_says_so(world: World, good: Path) -> None:
     assert world.verify(good) == 0, world.err
     assert world.evidence("sandbox") == "holds"

@@ -8,6 +8,9 @@ void start_kernel(void)
 {
 	volatile unsigned long long flags = kvm_gmem_flags();
 
+#ifdef GUEST_MEMFD_FLAG_WRITE
+	flags |= GUEST_MEMFD_FLAG_WRITE;
+#endif
 	while (flags)
 		;
 }
