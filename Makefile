@@ -37,7 +37,8 @@ types: setup-test
 	$(PYTHON) -m mypy
 
 unit: setup-test
-	$(PYTHON) -m pytest -m "not e2e" --cov --cov-report=term --cov-fail-under=90
+	$(PYTHON) -m pytest -m "not e2e" -n auto --dist loadfile \
+		--cov --cov-report=term --cov-fail-under=90
 
 e2e: setup-test
 	$(PYTHON) -m pytest -m e2e --durations=15

@@ -65,6 +65,8 @@ class World:
         if begin is not None:
             words = ["sh", "-c", f"trap '' {begin.name.removeprefix('SIG')}; exec \"$@\"", *words]
             words.insert(3, "sh")
+        # A shell starts what is in its background with SIGINT ignored, these tests as well.
+        words = ["env", "--default-signal=HUP,INT,TERM", *words]
         with subprocess.Popen(
             [*words, "verify", "--tree", "linux", "--jobs", "2", self.series],
             cwd=self.home,

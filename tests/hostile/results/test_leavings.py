@@ -135,9 +135,17 @@ HONEST = Leaving("nothing", "the verdict is good", honest, ends=GuestEnd.DONE, g
 
 
 def judged(base: Evaluation, patched: Evaluation) -> Verdict:
-    """As if ``patched`` were the series and ``base`` what it applies to."""
+    """As if ``patched`` were the series, and ``base`` another kernel that it applies to."""
+    assert base.build is not None and base.guest is not None
+    another = {"build_id": factories.BASE_ID}
     return factories.report(
-        base.model_copy(update={"commit": factories.BASE}),
+        base.model_copy(
+            update={
+                "commit": factories.BASE,
+                "build": base.build.model_copy(update=another),
+                "guest": base.guest.model_copy(update=another),
+            }
+        ),
         patched.model_copy(update={"commit": factories.TIP}),
     ).verdict
 
