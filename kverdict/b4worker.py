@@ -376,7 +376,9 @@ def check_diff(body: bytes, patch: Any) -> None:
     done = subprocess.run(["git", "apply", "--numstat"], input=body, capture_output=True)
     if done.returncode:
         words = done.stderr.decode(errors="replace").strip().removeprefix("error: ")
-        raise Ended("damaged", words, numbers=[patch.counter], expected=patch.expected)
+        # git 2.39 dies without a word of a `diff --git` line of a megabyte.
+        why = words or f"git apply ended with {done.returncode}"
+        raise Ended("damaged", why, numbers=[patch.counter], expected=patch.expected)
     if missing := what_is_cut_off(body.decode(errors="replace"), done.stdout.decode()):
         raise Ended("damaged", missing, numbers=[patch.counter], expected=patch.expected)
 
