@@ -136,7 +136,6 @@ def _raise_if_ours(made: Finished, log: Path, obj: Path) -> None:
 
 def _failed(log: Path, seconds: float) -> Build:
     """Called only when a clean build failed."""
-    found = warnings.diagnostics(warnings.read_log(log))
     unknown = Diagnostic(
         severity="error", file=None, line=None, message=f"no message recognised, see {log.name}"
     )
@@ -148,7 +147,18 @@ def _failed(log: Path, seconds: float) -> Build:
         build_id=None,
         bzimage_digest=None,
         first_error=warnings.first_error(warnings.read_log(log)) or unknown,
-        warnings=tuple(item for item in found if item.severity == "warning"),
+        warnings=_warnings(log),
+    )
+
+
+def _warnings(log: Path) -> tuple[Diagnostic, ...]:
+    """By file and line: several jobs of make print in another order each time."""
+    found = warnings.diagnostics(warnings.read_log(log))
+    return tuple(
+        sorted(
+            (item for item in found if item.severity == "warning"),
+            key=lambda item: (item.file or "", item.line or 0, item.message),
+        )
     )
 
 
@@ -164,7 +174,6 @@ def _is_plain(obj: Path, product: Path) -> bool:
 
 
 def _built(obj: Path, log: Path, seconds: float, clean: bool) -> Build:
-    found = warnings.diagnostics(warnings.read_log(log))
     for product in (VMLINUX, BZIMAGE):
         if not _is_plain(obj, product):
             raise InfraError(f"make succeeded without {product}", f"see {log.name}")
@@ -181,5 +190,5 @@ def _built(obj: Path, log: Path, seconds: float, clean: bool) -> Build:
         build_id=build_id,
         bzimage_digest=file_digest(obj / BZIMAGE),
         first_error=None,
-        warnings=tuple(item for item in found if item.severity == "warning"),
+        warnings=_warnings(log),
     )
