@@ -168,12 +168,7 @@ class Sandbox:
                 if bind.writable:
                     give(bind.host)
             with seccomp.program() as calls:
-                bwrap, *words = self.wrap(argv, calls)
-                end = words.index("--")
-                # Its own arguments would tell of the host's folders in /proc/1/cmdline inside.
-                with _in_memory(words[:end]) as options:
-                    command = [bwrap, "--args", str(options), *words[end:]]
-                    yield _Entered(group.join(command), (calls, options), group)
+                yield _Entered(group.join(self.wrap(argv, calls)), (calls,), group)
 
     def wrap(self, argv: Sequence[str], calls: int | None = None) -> list[str]:
         """The command line that runs ``argv`` inside; raises ToolMissing without bubblewrap.
@@ -251,15 +246,6 @@ def _bwrap() -> str:
             "unless --unsafe-no-sandbox is given",
         )
     return bwrap
-
-
-@contextmanager
-def _in_memory(words: Sequence[str]) -> Iterator[int]:
-    """A file descriptor from which bubblewrap reads its arguments, each ended by a NUL."""
-    with os.fdopen(os.memfd_create("kverdict-arguments"), "w+b") as file:
-        file.write(b"".join(os.fsencode(word) + b"\0" for word in words))
-        file.seek(0)
-        yield file.fileno()
 
 
 # --- the command line ---------------------------------------------------------------------------
