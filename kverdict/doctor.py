@@ -31,6 +31,7 @@ from kverdict.runs import (
     intact,
     is_running,
     read_state,
+    remove,
     run_lock,
     scratch_homes,
     sweep,
@@ -165,10 +166,8 @@ def stages(store: Store) -> Iterator[Finding]:
 
 def _remove_damaged(store: Store, entry: Path) -> None:
     with store.unused() as free:
-        if free and (entry.is_symlink() or not entry.is_dir()):
-            entry.unlink()
-        elif free and not intact(entry):
-            discard(entry)
+        if free and (entry.is_symlink() or not intact(entry)):
+            remove(entry)
 
 
 def leftovers(cache: Path) -> Iterator[Finding]:
@@ -254,4 +253,4 @@ def _clean(folder: Path) -> None:
             discard(folder)
         elif ours:
             for path in drafts_in(folder):
-                discard(path) if path.is_dir() else path.unlink(missing_ok=True)
+                remove(path)

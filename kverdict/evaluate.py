@@ -32,6 +32,7 @@ from kverdict.proc import run
 from kverdict.progress import Progress
 from kverdict.runs import (
     MANIFEST,
+    RESULTS,
     Slot,
     Store,
     digest_of,
@@ -326,7 +327,7 @@ class Engine:
     ) -> Guest:
         """One boot; its console and results stay in ``folder``, by the mode's name."""
         prefix = "" if mode is boot.Mode.SUITE else "bench-"
-        with scratch(folder, "results-") as home:
+        with scratch(folder, RESULTS) as home:
             results = home / "results"  # given to the sandbox's user; the lock stays ours
             results.mkdir()
             try:

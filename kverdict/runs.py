@@ -200,7 +200,7 @@ def sweep(parent: Path, *prefixes: str) -> tuple[Path, ...]:
     for path in _scratch(parent, prefixes):
         with _held_by_nobody(path) as free:
             if free:
-                _remove(path)
+                remove(path)
                 gone.append(path)
     return tuple(gone)
 
@@ -218,8 +218,9 @@ def abandoned(parent: Path, *prefixes: str) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
+def remove(path: Path) -> None:
+    """Removes whatever is there, a link as a link; nothing there is fine."""
+    if path.is_dir() and not path.is_symlink():
         discard(path)
     else:
         path.unlink(missing_ok=True)
@@ -433,7 +434,7 @@ def is_running(folder: Path) -> bool:
 def _sweep_run(folder: Path) -> None:
     """Removes what a killed run left half-written; its folder's lock is ours."""
     for path in drafts_in(folder):
-        _remove(path)
+        remove(path)
 
 
 def drafts_in(folder: Path) -> tuple[Path, ...]:

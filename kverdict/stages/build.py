@@ -16,7 +16,7 @@ from kverdict.findings import warnings
 from kverdict.models import Build, Diagnostic
 from kverdict.proc import Finished
 from kverdict.progress import Progress, Task
-from kverdict.runs import discard, file_digest
+from kverdict.runs import file_digest, remove
 from kverdict.sandbox import DISK_IS_FULL, Isolation, Sandbox
 from kverdict.stages.kmake import Ccache, make_command, make_sandbox
 
@@ -112,12 +112,8 @@ def empty_objects(obj: Path) -> None:
     `make clean` would run the tree's code on what may be the culprit.
     """
     for entry in obj.iterdir():
-        if entry.name == ".config":
-            continue
-        if entry.is_dir() and not entry.is_symlink():
-            discard(entry)
-        else:
-            entry.unlink()
+        if entry.name != ".config":
+            remove(entry)
 
 
 def _raise_if_ours(made: Finished, log: Path, obj: Path) -> None:

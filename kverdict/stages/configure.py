@@ -28,7 +28,7 @@ from kverdict.kconfig.protocol import Answer, Refusal, Reply, Request, SymbolAns
 from kverdict.models import AddedSymbol, ConfigProof, SymbolProof, SymbolState
 from kverdict.proc import Finished, ToolMissing
 from kverdict.progress import Progress
-from kverdict.runs import discard, write_atomically
+from kverdict.runs import remove, write_atomically
 from kverdict.sandbox import SRC, Isolation, Sandbox, give, python_command, read_left
 from kverdict.stages.kmake import make_command, make_sandbox
 from kverdict.text import shorten
@@ -189,10 +189,7 @@ def _conf(place: _Place, target: str, **inputs: str) -> _Conf:
 def _remove(paths: Iterable[Path]) -> None:
     """Whatever they are: the tree's make can write in the object tree too."""
     for path in paths:
-        if path.is_dir() and not path.is_symlink():
-            discard(path)
-        else:
-            path.unlink(missing_ok=True)
+        remove(path)
 
 
 def _for_conf(text: str, asked: Collection[str]) -> str:
