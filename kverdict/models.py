@@ -202,13 +202,15 @@ class ConfigProof(Frozen):
 
 
 class Diagnostic(Frozen):
-    """One message of the compiler, linker, modpost or make."""
+    """One message of the compiler, linker, modpost, make or a checker of sources."""
 
     severity: str  # "error" or "warning"
     file: str | None
     line: int | None
     message: str
     flag: str | None = None  # "-Wunused-variable"
+    function: str | None = None  # that it is about, when the tool says so
+    tool: str = "compiler"  # "compiler": the plain build; "W=1", "sparse": a Lint
 
 
 class Build(Frozen):
@@ -219,7 +221,93 @@ class Build(Frozen):
     build_id: str | None  # GNU build-id of vmlinux, hex
     bzimage_digest: str | None
     first_error: Diagnostic | None
-    warnings: tuple[Diagnostic, ...]
+    warnings: tuple[Diagnostic, ...]  # of all objects, also of those that were not built anew
+
+
+class Absent(Frozen):
+    """A check that did not run, and why: it is not installed, the tree does not have it."""
+
+    tool: str
+    why: str
+
+
+class Lint(Frozen):
+    """What stricter checkers say about some files of one commit; the same files on each commit."""
+
+    files: tuple[str, ...]  # that were compiled for it
+    ran: tuple[str, ...]  # "W=1", "sparse"
+    missing: tuple[Absent, ...]
+    messages: tuple[Diagnostic, ...]
+
+
+class PinnedWarning(Frozen):
+    """A message that some patch brought: the base, and the patch before, do not have it."""
+
+    diagnostic: Diagnostic  # as it stands in the build of that patch
+    patch: int  # number of the patch, from 1
+    touched: bool  # on a line that this patch added or changed
+    gone_with: int | None = None  # the later patch without it; None: the whole series has it
+
+
+class SymbolChange(Frozen):
+    """A symbol whose value in the .config is not the one of the commit before."""
+
+    name: str  # without CONFIG_
+    before: str | None  # "n" when it is not set; None when the .config does not have it
+    after: str | None
+
+
+class KconfigChange(Frozen):
+    """What a patch does to the configuration that the same fragments lead to."""
+
+    patch: int
+    symbols: tuple[SymbolChange, ...]
+
+
+# --- checks of the patches' text ------------------------------------------------------------------
+
+
+class CheckNote(Frozen):
+    """What a check says about one patch."""
+
+    tool: str  # "checkpatch", "kernel-doc", "coccicheck", "DCO", "Fixes"
+    patch: int
+    severity: str  # "error", "warning" or "note"
+    file: str | None
+    line: int | None  # of the file as the patch leaves it
+    message: str
+
+
+class Checks(Frozen):
+    ran: tuple[str, ...]
+    missing: tuple[Absent, ...]
+    notes: tuple[CheckNote, ...]  # new ones only: the base does not have them
+
+
+# --- reach ----------------------------------------------------------------------------------------
+
+
+class ReachState(Enum):
+    COMPILED = "compiled"  # the build read the file
+    NOT_COMPILED = "not compiled here"
+    NO_CODE = "nothing to compile"  # documentation, MAINTAINERS, a tool, a file that is removed
+
+
+class FileReach(Frozen):
+    """Whether the build under this configuration read a file that the series touches."""
+
+    path: str
+    patches: tuple[int, ...]  # that touch it
+    state: ReachState
+    condition: str = ""  # the Kconfig expression that decides, from the Makefiles: "NUMA && KVM"
+    unmet: tuple[str, ...] = ()  # symbols of it that are off: "NUMA"
+    enable: tuple[str, ...] = ()  # assignments that would have it compiled: "CONFIG_NUMA=y"
+    note: str = ""
+
+
+class Reach(Frozen):
+    files: tuple[FileReach, ...]
+    enabled: tuple[str, ...] = ()  # assignments that --reach added to the fragments
 
 
 # --- boot ---------------------------------------------------------------------------------------
@@ -297,8 +385,19 @@ class Splat(Frozen):
     title: str  # one line, without time stamp
     function: str | None
     line: Annotated[int, MEASURED]  # of the console log, from 1
-    excerpt: Annotated[str, MEASURED]  # at most 40 lines
+    excerpt: Annotated[str, MEASURED]  # at most 40 lines, symbolized when that was possible
     during: str | None = None  # id of the case that was running
+    frames: tuple[str, ...] = ()  # functions, the innermost first, without those that report
+    fingerprint: str = ""  # the same crash has the same, whatever the addresses and lines
+    place: str | None = None  # "virt/kvm/guest_memfd.c:123", from decode_stacktrace.sh
+
+
+class BenignLine(Frozen):
+    """A line that looks like a report, and the entry of the allowlist that says it is none."""
+
+    text: Annotated[str, MEASURED]
+    reason: str
+    expires: str  # ISO date after which the entry does not count any more
 
 
 class Guest(Frozen):
@@ -320,6 +419,7 @@ class Guest(Frozen):
     console_tail: Annotated[tuple[str, ...], MEASURED]
     bench_note: str = ""
     problems: tuple[str, ...] = ()  # what of the guest's results was not believed
+    benign: tuple[BenignLine, ...] = ()  # of the console, allowed by the allowlist
 
 
 # --- evaluation ---------------------------------------------------------------------------------
@@ -348,5 +448,37 @@ class Evaluation(Frozen):
     describe: str  # for people: "base", "patch 2/3"
     config: ConfigProof | None
     build: Build | None
-    guest: Guest | None
+    guest: Guest | None  # the first boot with all the cases asked for
     infra: str | None = None  # our trouble, when it stopped the evaluation
+    reruns: tuple[Guest, ...] = ()  # further boots: --repeat, or only cases that failed
+    lint: Lint | None = None
+
+
+# --- memory across revisions ----------------------------------------------------------------------
+
+
+class Since(Enum):
+    """What became of a finding since the revision before."""
+
+    GONE = "gone"
+    STILL = "still there"
+    NEW = "new"
+
+
+class Remembered(Frozen):
+    since: Since
+    key: str  # of the finding, see verdict.Finding
+    title: str
+    verdict: str  # verdict.CaseVerdict, of the newer run where it has one
+
+
+class Memory(Frozen):
+    """This run beside the run of an earlier revision of the same series."""
+
+    run: str  # name of the earlier run's folder
+    revision: int
+    headline: str  # of the earlier verdict
+    findings: tuple[Remembered, ...]
+    same_base: bool
+    range_diff: str | None = None  # file in this run's folder: the range-diff that b4 diff makes
+    note: str = ""  # why there is no range-diff

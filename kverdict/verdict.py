@@ -22,19 +22,24 @@ from kverdict.models import (
     BaseChoice,
     Build,
     CaseResult,
+    Checks,
     ConfigProof,
     Evaluation,
     Frozen,
     Guest,
     GuestEnd,
+    KconfigChange,
+    Memory,
     Outcome,
+    PinnedWarning,
+    Reach,
     Series,
     Splat,
     SymbolProof,
     SymbolState,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class CaseVerdict(Enum):
@@ -110,6 +115,8 @@ class JudgedCase(Frozen):
     verdict: CaseVerdict
     base: Runs
     patched: Runs
+    each: tuple[Runs, ...] = ()  # of every patch, as far as it was tested; empty when none was
+    patch: int | None = None  # the first whose kernel answers otherwise than the one before
 
 
 class FindingKind(Enum):
@@ -118,6 +125,8 @@ class FindingKind(Enum):
     CONSOLE = "console"
     CASE = "case"
     CONFIG = "config"
+    WARNING = "warning"
+    CHECK = "check"
 
 
 class Finding(Frozen):
@@ -128,6 +137,9 @@ class Finding(Frozen):
     title: str
     detail: Annotated[str, MEASURED]
     case: str | None = None
+    patch: int | None = None  # number of the patch that brought it, when that is known
+    advice: bool = False  # worth a look, and no reason for BAD: what checkpatch or W=1 says
+    key: str = ""  # the same finding in another run or revision has the same
 
 
 class Proof(Enum):
@@ -163,7 +175,17 @@ class Report(Frozen):
     base: BaseChoice
     applied: Applied
     base_evaluation: Evaluation
-    patched_evaluation: Evaluation
+    patch_evaluations: tuple[Evaluation, ...]  # of 1/N ... N/N; never empty
+    warnings: tuple[PinnedWarning, ...] = ()
+    kconfig_changes: tuple[KconfigChange, ...] = ()
+    reach: Reach | None = None
+    checks: Checks | None = None
+    memory: Memory | None = None
+
+    @property
+    def patched_evaluation(self) -> Evaluation:
+        """Of the whole series."""
+        return self.patch_evaluations[-1]
 
 
 # --- how far a guest came -------------------------------------------------------------------------

@@ -306,7 +306,7 @@ def _evaluate(
         base=base,
         applied=applied,
         base_evaluation=before,
-        patched_evaluation=after,
+        patch_evaluations=(after,),
     )
 
 

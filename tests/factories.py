@@ -315,6 +315,6 @@ def report(
             protection=("bubblewrap 0.8.0", "no network"),
         ),
         base_evaluation=old,
-        patched_evaluation=new,
+        patch_evaluations=(new,),
         **parts,
     )

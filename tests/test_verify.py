@@ -125,7 +125,7 @@ def test_without_a_sandbox_the_report_says_so(world: World, good: Path) -> None:
 
 def test_dependencies_are_enabled_and_listed(world: World, good: Path) -> None:
     world.verify(good)
-    config = world.report()["patched_evaluation"]["config"]
+    config = world.report()["patch_evaluations"][-1]["config"]
     assert config["differing"] == []
     assert {row["name"]: row["needed_by"] for row in config["added"]} == {
         "EXPERT": "KVM_SW_PROTECTED_VM",

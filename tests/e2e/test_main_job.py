@@ -50,14 +50,14 @@ def test_every_claim_about_the_port_has_its_proof(port: Ended) -> None:
     report = port.verdict
     assert report["base"]["blobs_total"] == 4
     assert report["base"]["blobs_matched"] > 0  # all 4 on 7.2.12; a later 7.2.y may differ in some
-    before, after = report["base_evaluation"], report["patched_evaluation"]
+    before, after = report["base_evaluation"], report["patch_evaluations"][-1]
     assert before["build"]["build_id"] != after["build"]["build_id"]
     assert after["guest"]["build_id"] == after["build"]["build_id"]
     assert after["config"]["differing"] == []
 
 
 def test_the_benchmark_was_measured(port: Ended) -> None:
-    guest = port.verdict["patched_evaluation"]["guest"]
+    guest = port.verdict["patch_evaluations"][-1]["guest"]
     rows = {row["name"]: row for row in guest["bench"]}
     assert set(rows) == {"write", "memcpy"}
     assert all(len(row["rounds"]) >= 5 and row["minimum"] > 0 for row in rows.values())
@@ -143,7 +143,7 @@ def test_a_build_error_is_named_with_file_and_line(
     )
     ended = pipeline.verify(*patches)
     assert ended.status == 1, ended.stderr
-    build = ended.verdict["patched_evaluation"]["build"]
+    build = ended.verdict["patch_evaluations"][-1]["build"]
     assert build["confirmed_clean"]
     assert build["first_error"]["file"] == GMEM
     assert build["first_error"]["line"] is not None
@@ -157,7 +157,7 @@ def test_a_kernel_that_panics_at_boot(pipeline: Pipeline, make_series: MakeSerie
     )
     ended = pipeline.verify(*patches)
     assert ended.status == 1, ended.stdout + ended.stderr
-    guest = ended.verdict["patched_evaluation"]["guest"]
+    guest = ended.verdict["patch_evaluations"][-1]["guest"]
     assert guest["end"] == "panic"
     assert any("kverdict test" in splat["title"] for splat in guest["splats"])
 
@@ -171,7 +171,7 @@ def test_a_warning_on_the_console_counts_although_all_cases_pass(
     ended = pipeline.verify("--bench-mib", "0", *patches)
     assert ended.status == 1, ended.stdout + ended.stderr
     assert ended.verdict["verdict"]["counts"]["NEW-FAIL"] == 0
-    splats = ended.verdict["patched_evaluation"]["guest"]["splats"]
+    splats = ended.verdict["patch_evaluations"][-1]["guest"]["splats"]
     assert [splat["kind"] for splat in splats] == ["WARN"]
     assert splats[0]["function"] == "kvm_gmem_init"
 
