@@ -54,12 +54,13 @@ class Mail:
     @property
     def subject(self) -> str:
         """Without the [PATCH ...] prefixes; one line."""
-        raw = self._header("Subject", "(no subject)")
-        try:
-            decoded = str(make_header(decode_header(raw)))
-        except (MessageError, LookupError, ValueError):  # an encoding that is none
-            decoded = raw
+        decoded = self._decoded("Subject", "(no subject)")
         return re.sub(r"^(\s*\[[^\]]*\])+\s*", "", " ".join(decoded.split()))
+
+    @property
+    def sender(self) -> str:
+        """Its From; the author may be another, named in a From line at the top of its body."""
+        return " ".join(self._decoded("From").split())
 
     @property
     def message_id(self) -> str:
@@ -90,6 +91,13 @@ class Mail:
     def _message(self) -> Message:
         """Not the parts of its body, which could be nested deeper than Python's stack."""
         return BytesParser(policy=policy.compat32).parsebytes(self.data, headersonly=True)
+
+    def _decoded(self, name: str, missing: str = "") -> str:
+        raw = self._header(name, missing)
+        try:
+            return str(make_header(decode_header(raw)))
+        except (MessageError, LookupError, ValueError):  # an encoding that is none
+            return raw
 
     def _header(self, name: str, missing: str = "") -> str:
         return str(self._message.get(name, missing))[:_LONGEST_HEADER]

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the trailers of a commit message promise, held against what is known.
+
+Documentation/process/submitting-patches.rst of the kernel has the rules.  git itself takes the
+trailers out of a message (git-interpret-trailers(1)); who is who is judged here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from email.utils import parseaddr
+from itertools import pairwise
+
+from kverdict.git import Repository, failure_of
+from kverdict.text import shorten
+from kverdict.trees import Tree
+
+SIGNED, TOGETHER, FIXES = "signed-off-by", "co-developed-by", "fixes"
+_LONGEST = 400  # characters of a value: Python's reader of addresses takes the square of it
+_SHOWN = 120  # columns
+_PROPER = re.compile(r'([0-9a-f]{12,64}) \("(.+)"\)')
+_NEARLY = re.compile(r"(?:commit )?([0-9a-f]{7,64})\b\W*(.*?)\W*")
+
+
+@dataclass(frozen=True)
+class Trailer:
+    """One line of a message's last paragraph; ``key`` in lower case."""
+
+    key: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What is wrong with a trailer; ``severity`` as in models.CheckNote."""
+
+    severity: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A Fixes tag that could not be looked up, because the tree's history is not there."""
+
+    why: str
+
+
+def trailers_of(repository: Repository, commit: str) -> tuple[Trailer, ...]:
+    """The trailers of a commit's message, in order; raises GitFailed."""
+    message = repository.run("show", "--no-patch", "--format=%B", commit).stdout
+    lines = repository.run("interpret-trailers", "--parse", "--no-divider", stdin=message).text
+    pairs = (line.partition(":") for line in lines.splitlines())
+    return tuple(Trailer(key.strip().lower(), value.strip()) for key, _, value in pairs)
+
+
+# --- Developer's Certificate of Origin ------------------------------------------------------------
+
+
+def origin_remarks(author: str, sender: str | None, trailers: Sequence[Trailer]) -> list[Remark]:
+    """Who has not signed: the author, a co-author, or the one who sent the patch last.
+
+    ``sender`` is None when nobody mailed it, or a relay did.
+    """
+    remarks = []
+    signers = [trailer.value for trailer in trailers if trailer.key == SIGNED]
+    if not any(same_person(author, signer) for signer in signers):
+        remarks.append(Remark("error", f"no Signed-off-by of its author {_shown(author)}"))
+    elif sender is not None and not same_person(sender, signers[-1]):
+        remarks.append(
+            Remark(
+                "warning",
+                f"the last Signed-off-by is {_shown(signers[-1])}'s, "
+                f"the mail is from {_shown(sender)}",
+            )
+        )
+    return remarks + _unsigned_co_authors(trailers)
+
+
+def _unsigned_co_authors(trailers: Sequence[Trailer]) -> list[Remark]:
+    """A Co-developed-by is to be followed at once by the co-author's Signed-off-by."""
+    return [
+        Remark("error", f"no Signed-off-by right after Co-developed-by: {_shown(one.value)}")
+        for one, after in pairwise((*trailers, Trailer("", "")))
+        if one.key == TOGETHER and not (after.key == SIGNED and same_person(one.value, after.value))
+    ]
+
+
+def same_person(one: str, other: str) -> bool:
+    """The same address, or the same words as a name: people post from more than one address."""
+    (name, address), (other_name, other_address) = (
+        parseaddr(text[:_LONGEST]) for text in (one, other)
+    )
+    if address and address.casefold() == other_address.casefold():
+        return True
+    words = _words(name)
+    return bool(words) and words == _words(other_name)
+
+
+def _words(name: str) -> frozenset[str]:
+    """ "Doe, Jane" and "Jane Doe" are the same."""
+    return frozenset(re.findall(r"\w+", name.casefold()))
+
+
+def is_relay(sender: str) -> bool:
+    """A mail that b4's web endpoint or a list sent in somebody's name."""
+    name, address = parseaddr(sender[:_LONGEST])
+    return " via " in name or address.startswith("devnull+")
+
+
+# --- Fixes ----------------------------------------------------------------------------------------
+
+
+def fixes_remarks(
+    tree: Tree, before: str, trailers: Sequence[Trailer]
+) -> tuple[list[Remark], list[Unknown]]:
+    """(what is wrong with the Fixes tags of a patch, which of them nobody can look up here).
+
+    ``before`` is the commit that the patch is applied to.  Raises GitFailed.
+    """
+    remarks: list[Remark] = []
+    unknown: list[Unknown] = []
+    for value in (trailer.value for trailer in trailers if trailer.key == FIXES):
+        named = _PROPER.fullmatch(value)
+        if named is None:
+            remarks.append(_badly_written(value))
+            named = _NEARLY.fullmatch(value[:_LONGEST])
+        if named is None:
+            continue
+        sha = tree.find(named[1])
+        if sha is not None:
+            remarks += _compared(tree, before, sha, named[1], named[2])
+        elif why := missing_history(tree, before):
+            unknown.append(Unknown(why))
+        else:
+            remarks.append(Remark("error", f"Fixes: {named[1]}: the tree has no such commit"))
+    return remarks, unknown
+
+
+def _badly_written(value: str) -> Remark:
+    form = 'Fixes: 0123456789ab ("subject")'
+    return Remark("warning", f"Fixes: {_shown(value)}: not written as {form}")
+
+
+def _compared(tree: Tree, before: str, sha: str, named: str, subject: str) -> list[Remark]:
+    with Repository(tree.repo) as repository:
+        real = repository.commit(sha).subject
+        ancestor = repository.run("merge-base", "--is-ancestor", sha, before, check=False)
+    if not ancestor.ok and ancestor.returncode != 1:
+        raise failure_of(ancestor)
+    remarks = []
+    if subject and " ".join(subject.split()) != " ".join(real.split()):
+        remarks.append(Remark("warning", f'Fixes: {named}: its subject is "{_shown(real)}"'))
+    if not ancestor.ok:
+        remarks.append(
+            Remark("warning", f"Fixes: {named}: not in the history that the patch is applied to")
+        )
+    return remarks
+
+
+def missing_history(tree: Tree, commit: str) -> str:
+    """Why a commit that is not found may exist all the same; empty when it cannot."""
+    if tree.source == tree.repo:
+        return "the tree was imported without history"
+    if (tree.repo / "shallow").is_file():
+        return "the tree is a shallow clone"
+    if not tree.commit(commit).parents:
+        return "the tree's history begins with the base"
+    return ""
+
+
+def _shown(text: str) -> str:
+    return shorten(text, _SHOWN)
