@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import kconfiglib as kl
@@ -19,6 +20,8 @@ from kconfiglib import BOOL, TRISTATE
 from kverdict.kconfig import linux
 from kverdict.kconfig.enable import enable, met
 from kverdict.kconfig.explain import explain
+from kverdict.kconfig.files import plan_files
+from kverdict.kconfig.kbuild import Kbuild
 from kverdict.kconfig.protocol import Added, Answer, Refusal, Reply, Request, SymbolAnswer
 
 # confdata.c: conf_write_heading().
@@ -40,7 +43,14 @@ def reply(request: Request) -> Reply:
         kconf = linux.load()
     except (kl.KconfigError, kl._KconfigIOError, OSError, RecursionError) as error:
         return Reply(refusal=Refusal(error=str(error).strip()))
-    return Reply(answer=configure(kconf, request.goals))
+    answer = configure(kconf, request.goals)
+    if request.files:
+        # The goals that are there, and what they needed: plans are made beside them.
+        held = {name: request.goals[name] for name in answer.symbols}
+        held |= {name: added.value for name, added in answer.added.items()}
+        kbuild = Kbuild(Path(request.environment["srctree"]), request.environment["SRCARCH"])
+        answer = answer.model_copy(update={"files": plan_files(kconf, kbuild, held, request.files)})
+    return Reply(answer=answer)
 
 
 def configure(kconf: Any, goals: dict[str, str]) -> Answer:

@@ -13,12 +13,22 @@ Known limit: a relation between two tristates (A >= B) is not solved.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import kconfiglib as kl
-from kconfiglib import AND, BOOL, EQUAL, NOT, OR, TRISTATE, UNEQUAL, expr_value, split_expr
+from kconfiglib import (
+    AND,
+    BOOL,
+    EQUAL,
+    NOT,
+    OR,
+    TRISTATE,
+    UNEQUAL,
+    expr_value,
+    split_expr,
+)
 
 TRI = {"n": 0, "m": 1, "y": 2}
 # They change many other symbols: a way around them is better, if there is one.
@@ -261,7 +271,36 @@ def enable(kconf: Any, goals: Mapping[str, str]) -> Enabled:
             kconf.syms[name].set_value(value)
         if done.assigned == before:
             break
-    _minimise(kconf, goals, done)
+    reached = [name for name, value in goals.items() if met(kconf, name, value)]
+    _minimise(kconf, done, goals, lambda: all(met(kconf, name, goals[name]) for name in reached))
+    return done
+
+
+def enable_expression(kconf: Any, expr: Any, held: Mapping[str, str]) -> Enabled:
+    """Assigns what makes an expression y, and nothing against ``held``; as far as there is a way.
+
+    Of ways that cost the same one is taken, because any will do here, and told as undecided.
+    Whether the expression is y is for the caller to look at: what could not be had stays assigned.
+    """
+    done = Enabled()
+    for _ in range(MOST_ROUNDS):
+        planner = Planner(kconf, {**done.assigned, **held})
+        plans = [planner.at_least(part, 2) for part in split_expr(expr, AND)]
+        known = [plan for plan in plans if plan is not None]
+        # What one part needs may settle what another one leaves open.
+        settled = [plan for plan in known if not plan.undecided and plan.values]
+        before = dict(done.assigned)
+        for plan in settled or known:
+            for name, value in plan.values.items():
+                _assign(kconf, done, name, value, name)
+            if plan.undecided:
+                done.undecided[plan.undecided[0]] = "; ".join(plan.undecided)
+        for name, value in done.assigned.items():
+            kconf.syms[name].set_value(value)
+        if done.assigned == before:
+            break
+    if expr_value(expr) == 2:
+        _minimise(kconf, done, {}, lambda: bool(expr_value(expr) == 2))
     return done
 
 
@@ -281,16 +320,15 @@ def _assign(kconf: Any, done: Enabled, name: str, value: str, goal: str) -> None
         done.needed_by.setdefault(name, goal)
 
 
-def _minimise(kconf: Any, goals: Mapping[str, str], done: Enabled) -> None:
-    """Drops each assignment without which all goals that were reached still hold."""
-    reached = [name for name, value in goals.items() if met(kconf, name, value)]
-    for name in sorted(done.assigned.keys() - goals.keys()):
+def _minimise(kconf: Any, done: Enabled, asked: Collection[str], holds: Callable[[], bool]) -> None:
+    """Drops each assignment that was not asked for, and without which what was reached holds."""
+    for name in sorted(done.assigned.keys() - asked):
         symbol, value = kconf.syms[name], done.assigned[name]
         if symbol.orig_type in (BOOL, TRISTATE):
             symbol.set_value("n")
         else:
             symbol.unset_value()
-        if all(met(kconf, goal, goals[goal]) for goal in reached):
+        if holds():
             del done.assigned[name]
         else:
             symbol.set_value(value)

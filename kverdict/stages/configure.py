@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from kverdict.errors import ExitStatus, InfraError, KverdictError, PatchError, UserError
 from kverdict.kconfig import environ, fragment
 from kverdict.kconfig.fragment import Goal
-from kverdict.kconfig.protocol import Answer, Refusal, Reply, Request, SymbolAnswer
+from kverdict.kconfig.protocol import Answer, FilePlan, Refusal, Reply, Request, SymbolAnswer
 from kverdict.models import AddedSymbol, ConfigProof, SymbolProof, SymbolState
 from kverdict.proc import Finished, ToolMissing
 from kverdict.progress import Progress
@@ -38,6 +38,9 @@ DOT_CONFIG = ".config"
 _TOOLS = ("make", "gcc", "flex", "bison")
 _LIMIT = 600.0
 CONFIG_LIMIT = 8 << 20  # bytes; allyesconfig has 0.4 MB
+SHOWN = 400  # columns of a condition or a note
+MOST_SHOWN = 20
+MOST_ENABLED = 100
 _HEADER = re.compile(r"^# Linux/\S+ (?P<version>\S+) Kernel Configuration$", re.MULTILINE)
 _LINE = re.compile(r"^(?:CONFIG_(\w+)=(.*)|# CONFIG_(\w+) is not set)$", re.MULTILINE)
 _NUMBER_OR_TEXT = re.compile(r'^CONFIG_(\w+)=(?:-?\d|").*\n', re.MULTILINE)
@@ -82,6 +85,45 @@ def configure(
     )
 
 
+def plan(
+    src: Path,
+    obj: Path,
+    fragments: Sequence[Path],
+    files: Sequence[str],
+    *,
+    progress: Progress,
+    isolation: Isolation = Isolation.BUBBLEWRAP,
+) -> tuple[FilePlan, ...]:
+    """For each source file of the tree: its condition by the Makefiles, and how to have it met.
+
+    In the order of ``files``, which are relative to the tree; each plan starts from the
+    configuration that the fragments lead to.  ``obj`` is any folder to work in; its .config is
+    not touched.  Raises as configure() does.  Where kconfiglib cannot read the tree there are no
+    plans but notes.
+    """
+    goals = fragment.read(fragments)
+    _need_tools()
+    with progress.task("  what would have the files compiled"):
+        reply = _ask(_Place(src, obj, isolation), goals, files)
+    if reply.answer is None:
+        note = "kconfiglib cannot read this tree's Kconfig"
+        return tuple(FilePlan(path=path, note=note) for path in files)
+    _refuse_unknown(goals, reply.answer.unknown)
+    told = {one.path: _plain(one) for one in reply.answer.files}
+    return tuple(told.get(path, FilePlan(path=path, note="not planned")) for path in files)
+
+
+def _plain(told: FilePlan) -> FilePlan:
+    """The child's words are a stranger's."""
+    words = {
+        "condition": shorten(told.condition, SHOWN),
+        "unmet": tuple(shorten(one, SHOWN) for one in told.unmet[:MOST_SHOWN]),
+        "enable": told.enable[:MOST_ENABLED],
+        "note": shorten(told.note, SHOWN),
+    }
+    return told.model_copy(update=words)
+
+
 @dataclass(frozen=True)
 class _Place:
     src: Path
@@ -107,19 +149,24 @@ def _need_tools() -> None:
 
 
 def _plan(place: _Place, goals: Sequence[Goal]) -> _Found:
+    reply = _ask(place, goals)
+    if reply.answer is not None:
+        return _Found(reply.answer.config, reply.answer, reply.answer.unknown)
+    return _merged(place, goals, reply.refusal.error if reply.refusal else "no answer")
+
+
+def _ask(place: _Place, goals: Sequence[Goal], files: Sequence[str] = ()) -> Reply:
     request = Request(
         environment=_environment(place),
         goals={goal.name: goal.value for goal in goals},
+        files=tuple(files),
     )
     done = place.sandbox(python=True).run(
         python_command("kverdict.kconfig"),
         stdin=request.model_dump_json().encode(),
         timeout=_LIMIT,
     )
-    reply = _reply(done)
-    if reply.answer is not None:
-        return _Found(reply.answer.config, reply.answer, reply.answer.unknown)
-    return _merged(place, goals, reply.refusal.error if reply.refusal else "no answer")
+    return _reply(done)
 
 
 def _merged(place: _Place, goals: Sequence[Goal], error: str) -> _Found:
