@@ -12,14 +12,15 @@ kernel/rcu/tree_stall.h, kernel/watchdog.c and kernel/sched/core.c in 6.12, 7.2 
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kverdict.allowlist import Allowlist, Entry
 from kverdict.errors import InfraError
-from kverdict.models import Splat, SplatKind
+from kverdict.models import BenignLine, Splat, SplatKind
 from kverdict.sandbox import SRC
 
 EXCERPT_LINES = 40
@@ -29,9 +30,16 @@ _REPORT_GAP = 5.0
 _REPORT_LINES = 400
 _OPEN_REPORTS = 16  # of as many contexts at once; a kernel that forges callers has no end of them
 _LONGEST_LINE = 2000  # characters; printk's records have 1024 (LOG_LINE_MAX)
-# What is kept of one and the same report, and of different ones: a console has no other bound.
-_MOST_ALIKE = 10
+# What is kept of different reports: a console has no other bound.
 _MOST_SPLATS = 1000
+_MOST_BENIGN = 100
+_MOST_FRAMES = 8
+# NIPA compares five frames, syzkaller the first.  One is too few: the innermost function of two
+# bugs is often the same helper.  The second tells them apart; from the third on they are callers
+# that vary, read() or io_uring, and each one more may be inlined by a patch or be left out by the
+# unwinder.  Where a detector looked at a loop, even the second depends on the moment.
+_TELLING_FRAMES = 2
+_TELLING_FRAMES_OF_A_LOOP = 1
 _CUT_HERE_REACH = 6  # kernel lines between "cut here" and its headline: WARN()'s own message
 
 # "[    1.234567][    T1] " anywhere in a line: a program may have left its line unfinished.
@@ -61,7 +69,8 @@ _REPORTERS = re.compile(
     | refcount_warn_saturate | __?fortify_panic | __fortify_report
     | __list_(?:add|del_entry)_valid.* | check_panic_on_warn
     | __schedule | schedule.* | preempt_schedule.* | io_schedule.* | __?cond_resched.*
-    | __mutex_lock.* | mutex_lock.* | __?down.* | rwsem_down_.* | _?raw_spin_lock.*
+    | __mutex_lock.* | mutex_lock.* | __?down.* | rwsem_down_.*
+    | _?raw_spin_lock.* | do_raw_spin_lock | (?:native_)?queued_spin_lock_slowpath
     | wait_for_.*complet.* | (?:__|do_)wait_for_common | __wait_on_bit.* | out_of_line_wait.*
     )$""",
     re.VERBOSE,
@@ -218,30 +227,39 @@ _HEADLINES = (
 _CUT_SHORT = _headline(SplatKind.WARN, "", "a report that was cut short")
 
 
-@dataclass(frozen=True)
-class Allowed:
-    """A line that looks like a report and is none; ``reason`` says why it may be ignored."""
-
-    pattern: re.Pattern[str]
-    reason: str
-
-
-ALLOWED = (
-    Allowed(
-        re.compile(
-            r"WARNING: (?:kernel not compiled with MITIGATION_|.* mitigation |CPU does not)"
-        ),
-        "arch/x86/kernel/cpu/bugs.c says what the configuration leaves out; no fault happened",
-    ),
-    Allowed(
-        re.compile(r"WARNING: BIOS bug: CPU MTRRs don't cover all of memory"),
-        "arch/x86/kernel/cpu/mtrr/cleanup.c about the firmware, not about the kernel",
-    ),
-    Allowed(
-        re.compile(r"WARNING: Flushing system-wide workqueues will be prohibited"),
-        "kernel/workqueue.c announces a change; no fault happened",
-    ),
+# Who called, and how the kernel was entered: it is the same for nearly all that happens.
+_ENTRY = re.compile(
+    r"""^(?:
+      entry_\w+ | asm_\w+ | do_syscall_64 | x64_sys_call | do_(?:fast_syscall|int80)_\w+
+    | ret_from_fork\w* | kthread | worker_thread | process_(?:one_work|scheduled_works)
+    | start_kernel | start_secondary | (?:common|secondary)_startup_64\w* | x86_64_start_\w+
+    | rest_init
+    )$""",
+    re.VERBOSE,
 )
+_TRACE_END = re.compile(
+    r"^ ?(?:</(?:TASK|IRQ|NMI)>|RIP: 0033:|(?:Allocated|Freed) by task|---\[ end )"
+)
+_NUMBER = re.compile(
+    r"0x[0-9a-fA-F]+|(?<![\w-])[0-9a-f]{8,16}(?!\w)|(?:CPU|cpu) ?#?\d+|(?<![\w-])\d+"
+)
+_TAINT = re.compile(r" ?\((?:Not tainted|Tainted: [^)]*)\)")
+_FINGERPRINT_WORDS = 50  # characters
+_LOOPS = frozenset({SplatKind.LOCKUP, SplatKind.RCU_STALL})
+# Of these reports ``what`` is the task that had to wait ...
+_WHAT_IS_A_TASK = frozenset({SplatKind.HUNG_TASK, SplatKind.LOCKUP})
+# ... or what a wild pointer happened to hit, or which flavour of RCU noticed.
+_WHAT_IS_A_SAMPLE = frozenset({SplatKind.OOPS, SplatKind.RCU_STALL})
+
+_NO_ENTRIES = Allowlist()
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What a console showed: reports, and lines that only look like one."""
+
+    splats: tuple[Splat, ...]
+    benign: tuple[BenignLine, ...]
 
 
 @dataclass(frozen=True)
@@ -272,10 +290,10 @@ class _Report:
         return line.caller == self.first.caller and line.text.strip() == "</TASK>"
 
 
-def scan(log: Path) -> tuple[Splat, ...]:
-    """The reports on a console, in order, one a crash.
+def scan(log: Path, allow: Allowlist = _NO_ENTRIES) -> Scan:
+    """The reports on a console, in order, one a fingerprint, in all the first _MOST_SPLATS.
 
-    Of one and the same report the first few, in all the first _MOST_SPLATS.
+    The same log and the same allowlist, which holds the day, always give the same.
 
     Raises InfraError when the log cannot be read or holds no kernel line at all: such a console
     was not scanned, which is another thing than clean.
@@ -284,17 +302,23 @@ def scan(log: Path) -> tuple[Splat, ...]:
         text = log.read_bytes().decode(errors="backslashreplace")
     except OSError as error:
         raise InfraError(f"{log} cannot be read", error.strerror or str(error)) from error
-    return scan_text(text, str(log))
+    return scan_text(text, str(log), allow)
 
 
-def scan_text(text: str, name: str = "the console") -> tuple[Splat, ...]:
+def scan_text(text: str, name: str = "the console", allow: Allowlist = _NO_ENTRIES) -> Scan:
     lines = tuple(kernel_lines(text))
     if not lines:
         raise InfraError(
             f"{name} holds no line of the kernel",
             "the kernel printed nothing, or lacks CONFIG_PRINTK_TIME or CONFIG_PRINTK_CALLER",
         )
-    return _without_repeats(_splat(report) for report in _reports(lines))
+    reports = [(report, _entry(report, allow)) for report in _reports(lines)]
+    return Scan(
+        splats=_without_repeats(
+            _splat(report, entry) for report, entry in reports if not allow.counts(entry)
+        ),
+        benign=_benign((report, entry) for report, entry in reports if allow.counts(entry)),
+    )
 
 
 def clean(text: str) -> str:
@@ -357,11 +381,12 @@ def _goes_on(headline: _Headline, next_one: _Headline) -> bool:
     "BUG: unable to handle ...", "kernel BUG at ..." and "PANIC: double fault" go on with "Oops:";
     a fault while an oops is being printed has that oops for its cause.
     """
-    return (
-        next_one.kind is SplatKind.OOPS
-        and headline.kind in (SplatKind.OOPS, SplatKind.BUG)
-        and headline.end == _END_TRACE
-    )
+    return next_one.kind is SplatKind.OOPS and _is_fatal(headline)
+
+
+def _is_fatal(headline: _Headline) -> bool:
+    """Whether it begins an oops."""
+    return headline.kind in (SplatKind.OOPS, SplatKind.BUG) and headline.end == _END_TRACE
 
 
 def _cut_short(lines: Sequence[KernelLine], reports: Sequence[_Report]) -> Iterator[_Report]:
@@ -377,8 +402,6 @@ def _cut_short(lines: Sequence[KernelLine], reports: Sequence[_Report]) -> Itera
 def _match(line: KernelLine) -> tuple[_Headline, dict[str, str]] | None:
     for headline in _HEADLINES:
         if found := headline.pattern.match(line.text):
-            if any(allowed.pattern.match(line.text) for allowed in ALLOWED):
-                return None
             return headline, {k: v for k, v in found.groupdict().items() if v is not None}
     return None
 
@@ -393,22 +416,46 @@ def _back_to_cut(lines: Sequence[KernelLine], index: int) -> list[KernelLine]:
     return [head]
 
 
-def _splat(report: _Report) -> Splat:
+def _entry(report: _Report, allow: Allowlist) -> Entry | None:
+    """The entry for a report's headline; nothing allows what ends the machine."""
+    if report.headline.kind is SplatKind.PANIC or _is_fatal(report.headline):
+        return None
+    return allow.find(report.first.text)
+
+
+def _benign(allowed: Iterable[tuple[_Report, Entry | None]]) -> tuple[BenignLine, ...]:
+    """Each line once, the first _MOST_BENIGN."""
+    found: dict[str, BenignLine] = {}
+    for report, entry in allowed:
+        text = report.first.text
+        if entry is not None and text not in found and len(found) < _MOST_BENIGN:
+            expires = entry.expires.isoformat()
+            found[text] = BenignLine(text=text, reason=entry.reason, expires=expires)
+    return tuple(found.values())
+
+
+def _splat(report: _Report, expired: Entry | None = None) -> Splat:
     function = report.title.get("function") or _function(report)
     if function is not None and _REPORTERS.match(function):
         function = _first_frame(report.lines) or function
-    name = _SUFFIX.sub("", function) if function is not None else None
+    name = _plain(function) if function is not None else None
     words = {"what": "", "at": "?", "tool": "", **report.title, "function": name or "?"}
     # UBSAN gets the compiler's full path; the tree is at /src in every build.
     words["at"] = words["at"].removeprefix(f"{SRC}/")
+    title = report.headline.title.format_map(words).removesuffix(" in ?")
+    if expired is not None:
+        title += f" (it was allowed until {expired.expires}: {expired.reason})"
     excerpt = [line.text for line in report.lines[:EXCERPT_LINES]]
+    frames = _frames(report, name)
     return Splat(
         kind=report.headline.kind,
-        title=report.headline.title.format_map(words).removesuffix(" in ?"),
+        title=title,
         function=name,
         line=report.first.number,
         excerpt="\n".join(excerpt),
         during=report.during,
+        frames=frames,
+        fingerprint=_fingerprint(report, frames),
     )
 
 
@@ -429,16 +476,74 @@ def _first_frame(lines: Sequence[KernelLine]) -> str | None:
     return None
 
 
+def _plain(function: str) -> str:
+    """Without what the compiler appends to a copy of it (.isra.0, .constprop.0, .cold)."""
+    return _SUFFIX.sub("", function)
+
+
+def _frames(report: _Report, function: str | None) -> tuple[str, ...]:
+    """The functions of the trace, the innermost first, at most _MOST_FRAMES.
+
+    The headline's function comes first: what is above it on the stack only reports.
+    """
+    own = [line for line in report.lines if line.caller == report.first.caller]
+    trace = _trace(own) or _trace(report.lines)
+    plain = [_plain(name) for name in trace if not _REPORTERS.match(name)]
+    told = report.title.get("function")
+    if function is not None and (told or not plain):
+        plain = plain[plain.index(function) :] if function in plain else [function, *plain]
+    inner = [name for name in plain if not _ENTRY.match(name)] or plain
+    return tuple(inner[:_MOST_FRAMES])
+
+
+def _trace(lines: Sequence[KernelLine]) -> list[str]:
+    """The first stack trace; "? " frames are left-overs.
+
+    The frames of an interrupt are a trace of their own: whom it interrupted does not matter.
+    Without any frame in it, it is that of a detector that shows the interrupted task.
+    """
+    at: list[str] = []
+    frames: list[str] = []
+    for line in lines:
+        if found := _FRAME.match(line.text):
+            frames.append(found["function"])
+        elif not frames and not at and (found := _RIP.match(line.text)):
+            at.append(found["function"])
+        elif frames and _TRACE_END.match(line.text):
+            break
+    return [*at, *frames]
+
+
+def _fingerprint(report: _Report, frames: tuple[str, ...]) -> str:
+    """ "WARN-kvm_gmem_fault-1f6bc0e9": kind, innermost function, digest of what is compared.
+
+    Compared are the kind, the innermost functions, and what was said where that tells two bugs of
+    one function apart; without a trace the title without its numbers.  Nothing in it has to be
+    quoted for a shell, a path or a URL.
+    """
+    kind, what = report.headline.kind, _without_numbers(report.title.get("what", ""))
+    if kind in _WHAT_IS_A_TASK or (frames and kind in _WHAT_IS_A_SAMPLE):
+        what = ""
+    if not frames and "at" in report.title:
+        what = f"{what} {report.title['at'].rpartition(':')[0]}".strip()
+    depth = _TELLING_FRAMES_OF_A_LOOP if kind in _LOOPS else _TELLING_FRAMES
+    told = (kind.value, what, *(frames[:depth] or (report.headline.title,)))
+    digest = hashlib.sha256("\0".join(told).encode(errors="backslashreplace")).hexdigest()
+    shown = f"{kind.value} {frames[0] if frames else what}"
+    words = "-".join(re.findall(r"[A-Za-z0-9_.]+", shown))[:_FINGERPRINT_WORDS]
+    return f"{words}-{digest[:8]}"
+
+
+def _without_numbers(text: str) -> str:
+    """Without addresses, numbers of CPUs and processes, taint flags; "ext4" and "x-64" stay."""
+    return _NUMBER.sub("#", _TAINT.sub("", text))
+
+
 def _without_repeats(splats: Iterable[Splat]) -> tuple[Splat, ...]:
-    """A lockup, a stall or a hung task is reported again and again: the first one stays."""
-    repeating = {SplatKind.LOCKUP, SplatKind.RCU_STALL, SplatKind.HUNG_TASK}
-    kept: list[Splat] = []
-    seen: Counter[tuple[SplatKind, str, str | None]] = Counter()
+    """The first of each fingerprint: a lockup, a WARN() in a loop are reported again and again."""
+    kept: dict[str, Splat] = {}
     for splat in splats:
-        same = (splat.kind, splat.title, splat.function)
-        if seen[same] < (1 if splat.kind in repeating else _MOST_ALIKE):
-            kept.append(splat)
-        seen[same] += 1
+        kept.setdefault(splat.fingerprint, splat)
         if len(kept) >= _MOST_SPLATS:
             break
-    return tuple(kept)
+    return tuple(kept.values())

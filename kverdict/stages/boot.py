@@ -14,12 +14,16 @@ import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from enum import Enum
 from pathlib import Path
 from typing import Self
 
+from kverdict import allowlist
+from kverdict.allowlist import Allowlist
 from kverdict.errors import InfraError
 from kverdict.findings import console as console_findings
+from kverdict.findings.console import Scan
 from kverdict.findings.suite import read_results
 from kverdict.guestroot import RESULTS, SUITE, guest_python
 from kverdict.models import (
@@ -199,6 +203,7 @@ def boot(
     progress: Progress,
     mode: Mode = Mode.SUITE,
     isolation: Isolation = Isolation.BUBBLEWRAP,
+    allow: Allowlist | None = None,
 ) -> Guest:
     """Boot ``bzimage``, run the suite's ``mode`` in it and read what it reported.
 
@@ -206,6 +211,7 @@ def boot(
     up in it, the guest's serial console in ``console``.  ``facts`` get time_scale and bench_unit
     added.  In Mode.BENCH without KVM virtual time counts instructions: one nanosecond is one.
 
+    ``allow`` says which lines of the console are no report, by default our own list as of today.
     Whatever the kernel does is told by the Guest.  Raises InfraError for our trouble: a tool is
     missing, QEMU does not start, the results folder cannot be used.
     """
@@ -241,12 +247,12 @@ def boot(
         )
     eye.look_again()
     told = read_results(results, cases=() if mode is Mode.BENCH else _asked(facts))
-    splats, scanned = _scan(console)
+    seen, scanned = _scan(console, allow or allowlist.load(None, date.today()))
     tail, userspace = console_tail(console), eye.watch.userspace
     done = told.done and not told.problems
     # A kernel that dies before its first line leaves nothing; QEMU says why it does not start.
     refused = not scanned and bool(tail)
-    end = how_it_ended(eye.end, finished.stopped, done, splats, refused)
+    end = how_it_ended(eye.end, finished.stopped, done, seen.splats, refused)
     if end is GuestEnd.NOT_STARTED:
         last = tail[-1] if tail else "no output"
         raise InfraError("QEMU did not start the guest", last, detail="\n".join(tail))
@@ -262,7 +268,8 @@ def boot(
         kvm=told.kvm,
         cases=told.cases,
         bench=told.bench,
-        splats=splats,
+        splats=seen.splats,
+        benign=seen.benign,
         console_scanned=scanned,
         console_tail=tail,
         bench_note=told.bench_note,
@@ -334,11 +341,11 @@ def _prepare(results: Path, facts: Mapping[str, object]) -> None:
 # --- afterwards ---------------------------------------------------------------------------------
 
 
-def _scan(console: Path) -> tuple[tuple[Splat, ...], bool]:
+def _scan(console: Path, allow: Allowlist) -> tuple[Scan, bool]:
     try:
-        return console_findings.scan(console), True
+        return console_findings.scan(console, allow), True
     except InfraError:
-        return (), False
+        return Scan(splats=(), benign=()), False
 
 
 def how_it_ended(

@@ -34,6 +34,7 @@ from tests.fuzz import seeds
 # b4's find_trailers() takes the cube of a line's length; what ends that is the worker's CPU limit.
 _LONGEST_FOR_B4 = 300
 _MEMORY = Path("/dev/shm") if Path("/dev/shm").is_dir() else None  # a disk takes 10 ms for each
+_FINGERPRINT = re.compile(r"[A-Za-z0-9_.-]{8,60}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -168,7 +169,7 @@ def check_console(data: bytes) -> None:
         if case := console.announced(line):
             _no_control(case)
     try:
-        splats = console.scan_text(words)
+        splats = console.scan_text(words).splats
     except InfraError:
         assert not list(console.kernel_lines(words))
         return
@@ -176,6 +177,8 @@ def check_console(data: bytes) -> None:
         json.loads(splat.to_json())
         _no_control(splat.title + splat.excerpt)
         assert "\n" not in splat.title
+        assert _FINGERPRINT.fullmatch(splat.fingerprint)
+        assert len(splat.frames) <= 8
         assert 1 <= splat.line <= words.count("\n") + 1
 
 
