@@ -87,6 +87,13 @@ def commands() -> None:
 @click.option("--bench-mib", type=click.IntRange(0, 4096), help="MiB to populate; 0: none.")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), help="Jobs of make; default: all cores.")
 @click.option("--config", type=click.Path(path_type=Path), help="Settings; default pipeline.toml.")
+@click.option("--test-each", is_flag=True, help="Boot and test every patch, not the last alone.")
+@click.option(
+    "--repeat",
+    type=click.IntRange(1, 100),
+    default=1,
+    help="Boot each kernel so often with all cases; failing ones run again in any case.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @click.option(
     "--unsafe-no-sandbox",
@@ -103,6 +110,8 @@ def verify(
     bench_mib: int | None,
     jobs: int | None,
     config: Path | None,
+    test_each: bool,
+    repeat: int,
     quiet: bool,
     unsafe_no_sandbox: bool,
 ) -> int:
@@ -123,6 +132,8 @@ def verify(
         bench_mib=bench_mib,
         jobs=jobs or len(os.sched_getaffinity(0)),
         unsafe_no_sandbox=unsafe_no_sandbox,
+        repeat=repeat,
+        test_each=test_each,
     )
     run = workflow.verify(request, chosen, to_stderr(quiet))
     _show(run)

@@ -8,6 +8,7 @@ question is never answered twice: v3 of a series reuses v2's base, a second run 
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -19,12 +20,14 @@ from kverdict import uapi
 from kverdict.accelerator import Choice, choose_accelerator
 from kverdict.errors import InfraError, UserError
 from kverdict.findings.suite import facts_document
+from kverdict.line import Line
 from kverdict.models import (
     Build,
     ConfigProof,
     Evaluation,
     Guest,
     GuestEnd,
+    Lint,
     Recipe,
 )
 from kverdict.objects import object_tree
@@ -42,9 +45,12 @@ from kverdict.runs import (
     write_atomically,
 )
 from kverdict.sandbox import Isolation, read_left
-from kverdict.stages import boot, configure
+from kverdict.stages import boot as booting
 from kverdict.stages import build as building
+from kverdict.stages import configure
 from kverdict.stages.kmake import ARCH, Ccache, has_ccache
+from kverdict.stages.lint import lint, lint_tools
+from kverdict.stages.sources import read_sources
 from kverdict.trees import Tree
 from kverdict.worktrees import checkout
 
@@ -57,8 +63,10 @@ CONFIG_AND_BUILD = (
     "stages/kmake.py",
     "stages/configure.py",
     "stages/build.py",
+    "stages/sources.py",
     "findings/warnings.py",
 )
+LINT = ("stages/lint.py",)
 BOOT_AND_TEST = (
     "stages/boot.py",
     "findings/console.py",
@@ -82,6 +90,7 @@ GUEST_FILES = (
     "bench-console.log",
     "bench-results.jsonl",
 )
+CONFIG, SOURCES = "config", "sources.json"
 # A guest that was lost or fell silent may have been ours to lose: such a result is not kept.
 CONCLUSIVE = (GuestEnd.DONE, GuestEnd.PANIC)
 
@@ -129,9 +138,42 @@ def _versions(*commands: Sequence[str]) -> str:
 class Built:
     """A commit that went through configure and build; ``folder`` has bzImage and vmlinux."""
 
+    key: str
     config: ConfigProof
     build: Build
     folder: Path
+
+    @property
+    def config_text(self) -> str:
+        """The whole .config."""
+        return (self.folder / CONFIG).read_text(errors="replace")
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """The files of the tree that this kernel was made of; empty when it does not build."""
+        path = self.folder / SOURCES
+        return frozenset(json.loads(path.read_text())) if path.is_file() else frozenset()
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A commit that is to be built; ``before`` are the strangers' trees it comes after."""
+
+    commit: str
+    tree: str
+    before: tuple[str, ...]
+    strangers: bool
+
+
+@dataclass(frozen=True)
+class _Session:
+    """One boot of one kernel; ``cases`` None means all of them."""
+
+    bzimage: Path
+    facts: uapi.Facts
+    folder: Path
+    number: int
+    cases: tuple[str, ...] | None
 
 
 @dataclass(frozen=True)
@@ -141,7 +183,7 @@ class Engine:
     fragments: tuple[Path, ...]
     cache: Path
     jobs: int
-    limits: boot.Limits
+    limits: booting.Limits
     progress: Progress
     protection: tuple[str, ...] = ()  # what keeps strangers' code apart here, in words
     choice: Choice | None = None  # the accelerator, once it is known; None: as the recipe says
@@ -166,93 +208,218 @@ class Engine:
         with slot(self.cache / "slots", name, self.progress) as mine:
             yield mine
 
+    @contextmanager
+    def line(self) -> Iterator[Line]:
+        """A slot, and the copy of its object tree that strangers' commits are built in."""
+        with self.slot() as mine, Line(mine, self.progress) as line:
+            yield line
+
     @property
     def isolation(self) -> Isolation:
         return Isolation(self.recipe.isolation)
 
     def evaluate(
-        self, commit: str, describe: str, mine: Slot, evaluations: Path, *, strangers: bool = True
+        self,
+        commit: str,
+        describe: str,
+        line: Line,
+        evaluations: Path,
+        *,
+        strangers: bool = True,
+        boots: int = 1,
+        lint: tuple[str, ...] = (),
     ) -> Evaluation:
         """All that the recipe says about ``commit``; logs go to ``evaluations``/<key>/.
 
         ``strangers`` says that the commit is not the user's: what its build leaves behind is used
-        for nothing else.  Raises InfraError for our trouble and PatchError when the tree's Kconfig
-        does not parse.
+        for nothing but the commits that follow it in ``line``.  ``boots`` are the boots with all
+        cases; ``lint`` the touched files that stricter checkers look at.  Raises InfraError for
+        our trouble and PatchError when the tree's Kconfig does not parse.
         """
-        tree_id = self.tree.tree_id(commit)
-        key = digest_of(tree_id, self.recipe.model_dump(mode="json"))
+        job = self._job(commit, line, strangers)
+        key = digest_of(job.tree, job.before, self.recipe.model_dump(mode="json"))
         folder = evaluations / key
         folder.mkdir(parents=True, exist_ok=True)
         self.progress.say(f"{describe}: {commit[:12]}")
-        built = self.build(commit, mine, folder, strangers=strangers)
-        guest = self._guest(built, commit, folder) if built.build.ok else None
+        built = self._built(job, line, folder)
+        linted = self._lint(job, built, line, folder, lint) if built.build.ok and lint else None
+        if strangers:
+            line.passed(job.tree)
         evaluation = Evaluation(
             key=key,
+            built=built.key,
             commit=commit,
-            tree=tree_id,
+            tree=job.tree,
             describe=describe,
             config=built.config,
             build=built.build,
-            guest=guest,
+            guest=None,
+            lint=linted,
         )
-        write_atomically(folder / "evaluation.json", evaluation.to_json())
+        if built.build.ok:
+            evaluation = self._booted(evaluation, line, evaluations, boots)
+        return _written(evaluation, folder)
+
+    def _booted(
+        self, evaluation: Evaluation, line: Line, evaluations: Path, boots: int
+    ) -> Evaluation:
+        """A guest that did not come to its end is weak evidence: asked once more, afresh."""
+        for _ in range(boots):
+            evaluation = self.boot(evaluation, line, evaluations)
+        if evaluation.guest is not None and evaluation.guest.end is not GuestEnd.DONE:
+            self.progress.say("  the guest did not come to its end: once more, in a fresh one")
+            evaluation = self.boot(evaluation, line, evaluations)
         return evaluation
+
+    def boot(
+        self,
+        evaluation: Evaluation,
+        line: Line,
+        evaluations: Path,
+        cases: tuple[str, ...] | None = None,
+    ) -> Evaluation:
+        """The same kernel in one more guest of its own, with all cases or with some.
+
+        The first boot with all cases that came to its end is the evaluation's guest.
+        """
+        built = self._found(evaluation.built)
+        folder = evaluations / evaluation.key
+        if built is None:
+            raise InfraError("a kernel that was just built is gone", "start again")
+        number = len(evaluation.reruns) + (evaluation.guest is not None) + 1
+        guest = self._guest(built, evaluation.commit, line, folder, number, cases)
+        first = evaluation.guest
+        if cases is None and (first is None or (_done(guest) and not _done(first))):
+            lost = () if first is None else (first,)
+            changes = {"guest": guest, "reruns": (*evaluation.reruns, *lost)}
+        else:
+            changes = {"reruns": (*evaluation.reruns, guest)}
+        return _written(evaluation.model_copy(update=changes), folder)
 
     # --- configure and build ----------------------------------------------------------------------
 
-    def build(self, commit: str, mine: Slot, folder: Path, *, strangers: bool = True) -> Built:
+    def build(self, commit: str, line: Line, folder: Path, *, strangers: bool = True) -> Built:
         """The first half of an evaluation; logs and the config go to ``folder``."""
-        key = self._build_key(commit)
-        stored = self.store.find("builds", key)
-        if stored is None:
-            stored = self._build(commit, mine, folder, key, strangers)
+        return self._built(self._job(commit, line, strangers), line, folder)
+
+    def _job(self, commit: str, line: Line, strangers: bool) -> _Job:
+        tree = self.tree.tree_id(commit)
+        return _Job(commit, tree, line.before if strangers else (), strangers)
+
+    def _built(self, job: _Job, line: Line, folder: Path) -> Built:
+        key = self._build_key(job.tree, job.before)
+        found = self._found(key)
+        if found is None:
+            with self._objects(job, line) as obj:
+                self._build(job, line.slot.src, obj, folder, key)
+            found = self._found(key)
+            if found is None:
+                raise InfraError("a build that was just stored is gone", "start again")
         else:
             self.progress.say("  configured and built before")
-            _copy(stored, folder)
+            _copy(found.folder, folder)
+        return found
+
+    def _found(self, key: str) -> Built | None:
+        stored = self.store.find("builds", key)
+        if stored is None:
+            return None
         return Built(
+            key=key,
             config=ConfigProof.from_json((stored / "config.json").read_bytes()),
             build=Build.from_json((stored / "build.json").read_bytes()),
             folder=stored,
         )
 
-    def _build_key(self, commit: str) -> str:
+    def _build_key(self, tree: str, before: tuple[str, ...]) -> str:
         return digest_of(
             self.recipe.code[0],
-            self.tree.tree_id(commit),
+            tree,
+            before,
             self.recipe.arch,
             self.recipe.fragments,
             self.recipe.toolchain,
             self.recipe.isolation,
         )
 
-    def built_folder(self, commit: str) -> Path | None:
-        """Where bzImage and vmlinux of a commit are that was evaluated before."""
-        return self.store.find("builds", self._build_key(commit))
+    def built(self, evaluation: Evaluation) -> Built:
+        """What is kept of a commit that was evaluated."""
+        found = self._found(evaluation.built)
+        if found is None:
+            raise InfraError("a kernel that was just built is gone", "start again")
+        return found
 
-    def _build(self, commit: str, mine: Slot, folder: Path, key: str, strangers: bool) -> Path:
+    def is_built(self, commit: str) -> bool:
+        """Whether a commit of the user's own was built before."""
+        return self._found(self._build_key(self.tree.tree_id(commit), ())) is not None
+
+    @contextmanager
+    def _objects(self, job: _Job, line: Line) -> Iterator[Path]:
+        """The object tree to build ``job`` in, its source checked out."""
+        checkout(self.tree.repo, job.commit, line.slot.src, progress=self.progress)
+        if job.strangers:
+            yield line.copy()
+        else:
+            with object_tree(line.slot, strangers=False, progress=self.progress) as obj:
+                yield obj
+
+    def _build(self, job: _Job, src: Path, obj: Path, folder: Path, key: str) -> None:
         if _digests(self.fragments) != self.recipe.fragments:
             raise UserError("a Kconfig fragment was changed during the run", "start again")
-        checkout(self.tree.repo, commit, mine.src, progress=self.progress)
-        with object_tree(mine, strangers=strangers, progress=self.progress) as obj:
-            config = configure.configure(
-                mine.src, obj, self.fragments, progress=self.progress, isolation=self.isolation
-            )
-            write_atomically(folder / "config.json", config.to_json())
-            write_atomically(folder / "config", read_left(obj / ".config", configure.CONFIG_LIMIT))
-            result = building.build(
-                mine.src,
+        config = configure.configure(
+            src, obj, self.fragments, progress=self.progress, isolation=self.isolation
+        )
+        write_atomically(folder / "config.json", config.to_json())
+        write_atomically(folder / CONFIG, read_left(obj / ".config", configure.CONFIG_LIMIT))
+        result = self._make(src, obj, folder / "build.log", job.strangers)
+        write_atomically(folder / "build.json", result.to_json())
+        files = [folder / name for name in ("config.json", CONFIG, "build.log", "build.json")]
+        if result.ok:
+            sources = json.dumps(read_sources(obj), indent=0) + "\n"
+            write_atomically(folder / SOURCES, sources)
+            files += [folder / SOURCES, obj / building.BZIMAGE, obj / building.VMLINUX]
+        self.store.add("builds", key, files)
+
+    def _make(self, src: Path, obj: Path, log: Path, strangers: bool) -> Build:
+        return building.build(
+            src,
+            obj,
+            log=log,
+            ccache=self._ccache(strangers),
+            jobs=self.jobs,
+            progress=self.progress,
+            isolation=self.isolation,
+        )
+
+    # --- stricter checkers ------------------------------------------------------------------------
+
+    def _lint(
+        self, job: _Job, built: Built, line: Line, folder: Path, files: tuple[str, ...]
+    ) -> Lint:
+        """Of a build that was made before, the object tree is made again first: mostly nothing."""
+        compiled = tuple(sorted(set(files) & built.sources))
+        key = digest_of(self.recipe.code[0], _code(*LINT), built.key, compiled, lint_tools())
+        stored = self.store.find("lints", key)
+        if stored is not None:
+            return Lint.from_json((stored / "lint.json").read_bytes())
+        with self._objects(job, line) as obj:
+            config = read_left(built.folder / CONFIG, configure.CONFIG_LIMIT)
+            write_atomically(obj / ".config", config)
+            self._make(line.slot.src, obj, folder / "lint-build.log", job.strangers)
+            result = lint(
+                line.slot.src,
                 obj,
-                log=folder / "build.log",
-                ccache=self._ccache(strangers),
+                compiled,
+                known=built.build.warnings,
+                log=folder / "lint.log",
+                ccache=self._ccache(job.strangers),
                 jobs=self.jobs,
                 progress=self.progress,
                 isolation=self.isolation,
             )
-            write_atomically(folder / "build.json", result.to_json())
-            files = [folder / name for name in ("config.json", "config", "build.log", "build.json")]
-            if result.ok:
-                files += [obj / building.BZIMAGE, obj / building.VMLINUX]
-            return self.store.add("builds", key, files)
+        write_atomically(folder / "lint.json", result.to_json())
+        self.store.add("lints", key, [folder / "lint.json"])
+        return result
 
     def _ccache(self, strangers: bool) -> Ccache | None:
         if not has_ccache():
@@ -263,8 +430,18 @@ class Engine:
 
     # --- boot and test ----------------------------------------------------------------------------
 
-    def _guest(self, built: Built, commit: str, folder: Path) -> Guest:
+    def _guest(
+        self,
+        built: Built,
+        commit: str,
+        line: Line,
+        folder: Path,
+        number: int,
+        cases: tuple[str, ...] | None,
+    ) -> Guest:
+        """Boot ``number`` (from 1) of this kernel; the first one has the benchmark."""
         facts = self._facts(commit)
+        bench_mib = self.recipe.bench_mib if cases is None and number == 1 else 0
         key = digest_of(
             self.recipe.code[1],
             self.recipe.host,
@@ -272,19 +449,23 @@ class Engine:
             built.build.bzimage_digest,
             self.recipe.suite,
             self.choice.accelerator.value if self.choice else self.recipe.accelerator,
-            self.recipe.bench_mib,
+            bench_mib,
             self.limits.model_dump(mode="json"),
             facts.model_dump(mode="json"),
+            number,
+            cases,
         )
         stored = self.store.find("guests", key)
         if stored is not None:
             self.progress.say("  booted and tested before")
             _copy(stored, folder)
-            return Guest.from_json((stored / "guest.json").read_bytes())
-        guest = self._boot(built.folder / building.BZIMAGE.name, facts, folder)
-        write_atomically(folder / "guest.json", guest.to_json())
+            return Guest.from_json((stored / _name("guest.json", number)).read_bytes())
+        session = _Session(built.folder / building.BZIMAGE.name, facts, folder, number, cases)
+        guest = self._boot(session, bench_mib)
+        write_atomically(folder / _name("guest.json", number), guest.to_json())
         if guest.end in CONCLUSIVE:
-            kept = [path for name in GUEST_FILES if (path := folder / name).is_file()]
+            names = (_name(name, number) for name in GUEST_FILES)
+            kept = [path for name in names if (path := folder / name).is_file()]
             self.store.add("guests", key, kept)
         return guest
 
@@ -293,21 +474,17 @@ class Engine:
         header = self.tree.show_file(commit, KVM_HEADER) or b""
         return uapi.facts_from_header(header.decode(errors="replace"))
 
-    def _boot(self, bzimage: Path, facts: uapi.Facts, folder: Path) -> Guest:
+    def _boot(self, session: _Session, bench_mib: int) -> Guest:
         choice = self.choice or choose_accelerator(
-            self.recipe.accelerator, bzimage, self.progress, self.isolation
+            self.recipe.accelerator, session.bzimage, self.progress, self.isolation
         )
-        guest = self._session(bzimage, facts, folder, choice, boot.Mode.SUITE)
-        if guest.end is GuestEnd.LOST:
-            # No word on the console either: weak evidence, it may have been killed from outside.
-            self.progress.say("  the guest was lost without a word: once more")
-            guest = self._session(bzimage, facts, folder, choice, boot.Mode.SUITE)
-        if guest.end is not GuestEnd.DONE or not self.recipe.bench_mib:
+        guest = self._session(session, choice, booting.Mode.SUITE, 0)
+        if guest.end is not GuestEnd.DONE or not bench_mib:
             return guest
-        if WRITE_FLAG not in facts.flags:
+        if WRITE_FLAG not in session.facts.flags:
             return guest.model_copy(update={"bench_note": "no write() on this kernel"})
         # A boot of its own: under TCG it counts instructions, which the suite must not wait for.
-        measured = self._session(bzimage, facts, folder, choice, boot.Mode.BENCH)
+        measured = self._session(session, choice, booting.Mode.BENCH, bench_mib)
         return guest.model_copy(
             update={
                 "bench": measured.bench,
@@ -318,25 +495,21 @@ class Engine:
         )
 
     def _session(
-        self,
-        bzimage: Path,
-        facts: uapi.Facts,
-        folder: Path,
-        choice: Choice,
-        mode: boot.Mode,
+        self, session: _Session, choice: Choice, mode: booting.Mode, bench_mib: int
     ) -> Guest:
-        """One boot; its console and results stay in ``folder``, by the mode's name."""
-        prefix = "" if mode is boot.Mode.SUITE else "bench-"
+        """One boot; its console and results stay in the folder, by the mode's name and number."""
+        prefix = "" if mode is booting.Mode.SUITE else "bench-"
+        folder, number = session.folder, session.number
         with scratch(folder, RESULTS) as home:
             results = home / "results"  # given to the sandbox's user; the lock stays ours
             results.mkdir()
             try:
-                return boot.boot(
-                    bzimage,
+                return booting.boot(
+                    session.bzimage,
                     results=results,
-                    console=folder / f"{prefix}console.log",
+                    console=folder / _name(f"{prefix}console.log", number),
                     suite=SUITE_FOLDER,
-                    facts=facts_document(facts, bench_mib=self.recipe.bench_mib),
+                    facts=facts_document(session.facts, bench_mib=bench_mib, cases=session.cases),
                     accelerator=choice.accelerator,
                     why=choice.why,
                     limits=self.limits,
@@ -345,13 +518,31 @@ class Engine:
                     isolation=self.isolation,
                 )
             finally:
-                _keep_results(results, folder / f"{prefix}results.jsonl", self.limits.results_bytes)
+                kept = folder / _name(f"{prefix}results.jsonl", number)
+                _keep_results(results, kept, self.limits.results_bytes)
+
+
+def _done(guest: Guest) -> bool:
+    return guest.end is GuestEnd.DONE
+
+
+def _name(name: str, number: int) -> str:
+    """The file of boot ``number``: "console.log", of the second "console-2.log"."""
+    if number == 1:
+        return name
+    stem, suffix = name.rsplit(".", 1)
+    return f"{stem}-{number}.{suffix}"
+
+
+def _written(evaluation: Evaluation, folder: Path) -> Evaluation:
+    write_atomically(folder / "evaluation.json", evaluation.to_json())
+    return evaluation
 
 
 def _keep_results(results: Path, kept: Path, limit: int) -> None:
     """Copies what the guest reported; that it is missing or no file was told by boot()."""
     with suppress(InfraError):
-        write_atomically(kept, read_left(results / boot.RESULTS_FILE, limit))
+        write_atomically(kept, read_left(results / booting.RESULTS_FILE, limit))
 
 
 def _copy(stored: Path, folder: Path) -> None:

@@ -405,6 +405,21 @@ class Repository:
             "--no-textconv", _full(base), _full(tip),
         ).stdout  # fmt: skip
 
+    def added_lines(self, sha: str) -> dict[str, tuple[range, ...]]:
+        """The lines that a commit added or changed, as it leaves them, by file."""
+        said = self.run(
+            "diff-tree",
+            "-p",
+            "-U0",
+            "--no-commit-id",
+            "--no-color",
+            "--no-ext-diff",
+            "-r",
+            "-M",
+            sha,
+        ).stdout
+        return added_lines(said.decode(errors="replace"))
+
     def commits_between(self, base: str, tip: str) -> tuple[str, ...]:
         """Commits of ``base..tip``, oldest first."""
         words = ("rev-list", "--reverse", "--topo-order", f"{_full(base)}..{_full(tip)}")
@@ -425,6 +440,26 @@ class _Collector(threading.Thread):
     def result(self) -> bytes:
         self.join()
         return self._said
+
+
+_HUNK = re.compile(r"@@ -[0-9]+(?:,(?P<old>[0-9]+))? \+(?P<start>[0-9]+)(?:,(?P<new>[0-9]+))? @@")
+
+
+def added_lines(diff: str) -> dict[str, tuple[range, ...]]:
+    """By file, from what git diff -U0 prints; hunk headers say how many lines are content."""
+    found: dict[str, list[range]] = {}
+    file, content = "", 0
+    for line in diff.split("\n"):
+        if content and line[:1] in ("+", "-"):
+            content -= 1
+        elif line.startswith("+++ b/"):
+            file = line.removeprefix("+++ b/").rstrip("\t")
+        elif match := _HUNK.match(line):
+            start, new = int(match["start"]), int(match["new"] or 1)
+            content = new + int(match["old"] or 1)
+            if new:
+                found.setdefault(file, []).append(range(start, start + new))
+    return {name: tuple(ranges) for name, ranges in found.items()}
 
 
 def create_bare(path: Path, *, object_format: str = "sha1") -> None:

@@ -443,6 +443,7 @@ class Evaluation(Frozen):
     """All that was found out about one commit with one recipe."""
 
     key: str
+    built: str  # key of the stored build
     commit: str
     tree: str
     describe: str  # for people: "base", "patch 2/3"

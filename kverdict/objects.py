@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kverdict import proc
+from kverdict import ledger, proc
 from kverdict.disk import is_about_space
 from kverdict.errors import InfraError
 from kverdict.models import Frozen
@@ -68,6 +68,8 @@ def object_tree(
 def distrust(mine: Slot, progress: Progress, now: float) -> None:
     """Empties the slot's object tree when an incremental build could not be believed."""
     why = why_distrusted(_read(mine), now)
+    if not why and ledger.read(mine.obj) is None:
+        why = "nothing is known of what the compiler said"
     if why and has_objects(mine.obj):
         progress.say(f"  {why}: building from nothing")
         empty_objects(mine.obj)
@@ -89,6 +91,8 @@ def _copied(obj: Path, copy: Path, progress: Progress) -> Path:
         # With time stamps; as another user's files, which is what they stay in the sandbox.
         command = ["cp", "--archive", "--reflink=auto", "--", str(obj), str(copy)]
         proc.run(command, timeout=_COPY_SECONDS, check=True)
+    if (said := ledger.read(obj)) is not None:
+        ledger.write(copy, said)
     return copy
 
 

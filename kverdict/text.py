@@ -76,3 +76,8 @@ def _fold(line: str, columns: int) -> list[str]:
             else:
                 lines.append(piece)
     return [indent + line if line else "" for line in lines]
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """ "1 patch", "2 patches"."""
+    return f"{number} {one if number == 1 else many or one + 's'}"

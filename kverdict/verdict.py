@@ -3,21 +3,43 @@
 
 The rules in one breath: a patch is judged by what changes between base and patched; our trouble
 is never its failure; a skip is never a pass; nothing ran is never good; what the base never got to
-cannot be compared; a claim without its proof (the wrong kernel ran, the console was not scanned)
-is no claim.
+cannot be compared; what was seen both ways on one kernel is flaky; a claim without its proof (the
+wrong kernel ran, the console was not scanned) is no claim.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from enum import Enum
-from typing import Annotated
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from kverdict.errors import ExitStatus
+from kverdict.evidence import (
+    gather_evidence,
+    identity_evidence,
+    missed,
+    running_config_evidence,
+)
+from kverdict.findings.warnings import identity
+from kverdict.judgement import (
+    BAD_OUTCOMES,
+    EXIT_OF,
+    NO_ANSWER,
+    SCHEMA_VERSION,
+    CaseVerdict,
+    Evidence,
+    Finding,
+    FindingKind,
+    JudgedCase,
+    Overall,
+    Proof,
+    Report,
+    Runs,
+    Verdict,
+    guests_of,
+    ran,
+    runs_of,
+)
 from kverdict.models import (
-    MEASURED,
     Applied,
     BaseChoice,
     Build,
@@ -25,168 +47,42 @@ from kverdict.models import (
     Checks,
     ConfigProof,
     Evaluation,
-    Frozen,
     Guest,
     GuestEnd,
-    KconfigChange,
-    Memory,
     Outcome,
     PinnedWarning,
     Reach,
+    ReachState,
     Series,
     Splat,
-    SymbolProof,
-    SymbolState,
 )
+from kverdict.text import counted
 
-SCHEMA_VERSION = 2
-
-
-class CaseVerdict(Enum):
-    """One case on base and patched together (docs/verdicts.md has the table)."""
-
-    PASS = "PASS"
-    NEW_FAIL = "NEW-FAIL"
-    PRE_EXISTING = "PRE-EXISTING"
-    FIXED = "FIXED"
-    FLAKY = "FLAKY"
-    UNTESTABLE = "UNTESTABLE"
-    INFRA = "INFRA"
-
-
-class Overall(Enum):
-    GOOD = "good"
-    BAD = "bad"
-    UNTESTABLE = "cannot be tested here"
-    TROUBLE = "our trouble"
-
-
-EXIT_OF = {
-    Overall.GOOD: ExitStatus.GOOD,
-    Overall.BAD: ExitStatus.BAD,
-    Overall.UNTESTABLE: ExitStatus.UNTESTABLE,
-    Overall.TROUBLE: ExitStatus.TROUBLE,
-}
-
-BAD_OUTCOMES = frozenset({Outcome.FAIL, Outcome.TIMEOUT, Outcome.CRASH})
-NO_ANSWER = frozenset({Outcome.ERROR, Outcome.NOT_RUN})
-
-
-class Runs(Frozen):
-    """How often a case ended how on one kernel, and what it said when it did not pass."""
-
-    outcomes: tuple[Outcome, ...]  # one a run, in order; empty when the case was never planned
-    message: Annotated[str, MEASURED] = ""
-
-    @property
-    def flaky(self) -> bool:
-        decided = {outcome in BAD_OUTCOMES for outcome in self._answers}
-        return len(decided) > 1
-
-    @property
-    def bad(self) -> bool:
-        return any(outcome in BAD_OUTCOMES for outcome in self.outcomes)
-
-    @property
-    def passed(self) -> bool:
-        return Outcome.PASS in self.outcomes
-
-    @property
-    def answered(self) -> bool:
-        return bool(self._answers)
-
-    @property
-    def skipped(self) -> bool:
-        return Outcome.SKIP in self.outcomes
-
-    @property
-    def _answers(self) -> tuple[Outcome, ...]:
-        return tuple(
-            outcome
-            for outcome in self.outcomes
-            if outcome not in NO_ANSWER and outcome is not Outcome.SKIP
-        )
-
-
-class JudgedCase(Frozen):
-    id: str
-    title: str
-    source: str
-    verdict: CaseVerdict
-    base: Runs
-    patched: Runs
-    each: tuple[Runs, ...] = ()  # of every patch, as far as it was tested; empty when none was
-    patch: int | None = None  # the first whose kernel answers otherwise than the one before
-
-
-class FindingKind(Enum):
-    BUILD = "build"
-    BOOT = "boot"
-    CONSOLE = "console"
-    CASE = "case"
-    CONFIG = "config"
-    WARNING = "warning"
-    CHECK = "check"
-
-
-class Finding(Frozen):
-    """Something a maintainer has to look at; ``verdict`` says whose it is."""
-
-    kind: FindingKind
-    verdict: CaseVerdict
-    title: str
-    detail: Annotated[str, MEASURED]
-    case: str | None = None
-    patch: int | None = None  # number of the patch that brought it, when that is known
-    advice: bool = False  # worth a look, and no reason for BAD: what checkpatch or W=1 says
-    key: str = ""  # the same finding in another run or revision has the same
-
-
-class Proof(Enum):
-    HOLDS = "holds"
-    FAILS = "fails"
-    OPEN = "not established"
-
-
-class Evidence(Frozen):
-    """One line of the evidence that the report shows, and that a reply may quote."""
-
-    name: str  # "source", "base", "apply", "config", "identity", "build", "console", "tests"
-    proof: Proof
-    text: str
-
-
-class Verdict(Frozen):
-    schema_version: int
-    overall: Overall
-    exit_status: int
-    headline: str
-    counts: dict[str, int]  # CaseVerdict value -> number of cases
-    cases: tuple[JudgedCase, ...]
-    findings: tuple[Finding, ...]
-    evidence: tuple[Evidence, ...]
-
-
-class Report(Frozen):
-    """verdict.json: the verdict and everything it was made from."""
-
-    verdict: Verdict
-    series: Series
-    base: BaseChoice
-    applied: Applied
-    base_evaluation: Evaluation
-    patch_evaluations: tuple[Evaluation, ...]  # of 1/N ... N/N; never empty
-    warnings: tuple[PinnedWarning, ...] = ()
-    kconfig_changes: tuple[KconfigChange, ...] = ()
-    reach: Reach | None = None
-    checks: Checks | None = None
-    memory: Memory | None = None
-
-    @property
-    def patched_evaluation(self) -> Evaluation:
-        """Of the whole series."""
-        return self.patch_evaluations[-1]
-
+__all__ = [  # the words and the rules together, for those who read verdicts
+    "BAD_OUTCOMES",
+    "EXIT_OF",
+    "NO_ANSWER",
+    "SCHEMA_VERSION",
+    "CaseVerdict",
+    "Evidence",
+    "Finding",
+    "FindingKind",
+    "JudgedCase",
+    "Overall",
+    "Proof",
+    "Report",
+    "Runs",
+    "Verdict",
+    "died_in",
+    "find",
+    "identity_evidence",
+    "judge",
+    "judge_case",
+    "judge_cases",
+    "judge_end",
+    "missed",
+    "survived",
+]
 
 # --- how far a guest came -------------------------------------------------------------------------
 
@@ -195,8 +91,8 @@ def died_in(guest: Guest) -> str | None:
     """The case that the guest died in; None when it died outside of any, or did not die."""
     if guest.end is GuestEnd.DONE:
         return None
-    ran = _ran(guest)
-    return ran[-1].id if ran and ran[-1].outcome is Outcome.CRASH else None
+    answered = ran(guest)
+    return answered[-1].id if answered and answered[-1].outcome is Outcome.CRASH else None
 
 
 def survived(guest: Guest | None, place: str | None) -> bool:
@@ -205,23 +101,23 @@ def survived(guest: Guest | None, place: str | None) -> bool:
         return False
     if guest.end is GuestEnd.DONE:
         return True
-    ran = {case.id for case in _ran(guest)}
-    return bool(ran) if place is None else place in ran and place != died_in(guest)
+    answered = {case.id for case in ran(guest)}
+    return bool(answered) if place is None else place in answered and place != died_in(guest)
 
 
-def _ran(guest: Guest) -> list[CaseResult]:
-    return [case for case in guest.cases if case.outcome is not Outcome.NOT_RUN]
-
-
-def judge_end(base: Guest | None, patched: Guest | None) -> CaseVerdict | None:
-    """Whose it is that the patched guest did not come to its end; None when it did.
+def judge_end(before: Evaluation, after: Evaluation) -> CaseVerdict | None:
+    """Whose it is that the patched guest did not come to its end; None when it did, at last.
 
     A base that came through the same place under the same limits leaves only the patch to differ.
-    Two guests that both fell silent, were lost or never came up say more about this machine.
+    Two guests that both fell silent or never came up say more about this machine; and a guest
+    that ended without a word on the console, asked twice, may have been killed from outside.
     """
+    patched, base = after.guest, before.guest
     if patched is None or patched.end is GuestEnd.DONE:
         return None
     if patched.end is GuestEnd.NOT_STARTED:
+        return CaseVerdict.INFRA
+    if patched.end is GuestEnd.LOST and not patched.splats:
         return CaseVerdict.INFRA
     if base is None:
         return CaseVerdict.UNTESTABLE
@@ -259,47 +155,71 @@ def _judge_bad(base: Runs) -> CaseVerdict:
     return CaseVerdict.INFRA if Outcome.ERROR in base.outcomes else CaseVerdict.UNTESTABLE
 
 
-def judge_cases(base: Guest | None, patched: Guest | None) -> tuple[JudgedCase, ...]:
-    """All cases that either kernel planned, in the suite's order."""
-    before, after = _by_id(base), _by_id(patched)
-    known: dict[str, CaseResult] = {**after, **{k: v for k, v in before.items() if k not in after}}
-    end = judge_end(base, patched)
-    last = died_in(patched) if patched is not None else None
-    judged = []
-    for case in known.values():
-        ran_before, ran_after = _runs(before.get(case.id)), _runs(after.get(case.id))
-        verdict = judge_case(ran_before, ran_after)
-        if patched is None:
-            # No guest without a kernel: that is told once, by the build.
-            verdict = CaseVerdict.UNTESTABLE
-        elif end is not None and case.id == last:
-            verdict = end
-        elif end is not None and not set(ran_after.outcomes) - {Outcome.NOT_RUN}:
-            # Its turn never came because the guest was gone: that is told once, by the end.
-            verdict = CaseVerdict.INFRA if end is CaseVerdict.INFRA else CaseVerdict.UNTESTABLE
-        judged.append(
-            JudgedCase(
-                id=case.id,
-                title=case.title,
-                source=case.source,
-                verdict=verdict,
-                base=ran_before,
-                patched=ran_after,
-            )
-        )
-    return tuple(judged)
+def judge_cases(before: Evaluation, patches: Sequence[Evaluation]) -> tuple[JudgedCase, ...]:
+    """All cases that either kernel planned, in the suite's order; the last patch is judged."""
+    after = patches[-1]
+    planned = (*_planned(after), *_planned(before))
+    known = {case.id: case for case in reversed(planned)}
+    order = dict.fromkeys(case.id for case in planned)
+    end = judge_end(before, after)
+    return tuple(_judged(known[id], before, patches, end) for id in order)
 
 
-def _by_id(guest: Guest | None) -> dict[str, CaseResult]:
-    return {case.id: case for case in guest.cases} if guest is not None else {}
+def _planned(evaluation: Evaluation) -> tuple[CaseResult, ...]:
+    return evaluation.guest.cases if evaluation.guest is not None else ()
 
 
-def _runs(case: CaseResult | None) -> Runs:
-    if case is None:
-        return Runs(outcomes=())
-    return Runs(
-        outcomes=(case.outcome,), message="" if case.outcome is Outcome.PASS else case.message
+def _judged(
+    case: CaseResult, before: Evaluation, patches: Sequence[Evaluation], end: CaseVerdict | None
+) -> JudgedCase:
+    after = patches[-1]
+    old, new = runs_of(before, case.id), runs_of(after, case.id)
+    verdict = judge_case(old, new)
+    if after.guest is None:
+        # No guest without a kernel: that is told once, by the build.
+        verdict = CaseVerdict.UNTESTABLE
+    elif end is not None and case.id == died_in(after.guest):
+        verdict = end
+    elif end is not None and not set(new.outcomes) - {Outcome.NOT_RUN}:
+        # Its turn never came because the guest was gone: that is told once, by the end.
+        verdict = CaseVerdict.INFRA if end is CaseVerdict.INFRA else CaseVerdict.UNTESTABLE
+    each = tuple(runs_of(patch, case.id) for patch in patches)
+    return JudgedCase(
+        id=case.id,
+        title=case.title,
+        source=case.source,
+        verdict=verdict,
+        base=old,
+        patched=new,
+        each=each if any(runs.outcomes for runs in each[:-1]) else (),
+        patch=changed_with([_answer(old), *map(_answer, each)]),
     )
+
+
+def _answer(runs: Runs) -> str | None:
+    """What a case says on one kernel, in one word; None when it was not asked or did not answer."""
+    if runs.flaky:
+        return "flaky"
+    if runs.bad:
+        return "bad"
+    if runs.passed:
+        return "pass"
+    return "skip" if runs.skipped else None
+
+
+def changed_with(answers: Sequence[str | None]) -> int | None:
+    """The patch from which on the answer is the last one; ``answers`` are of base, 1/N ... N/N.
+
+    None when nothing changes, or when the patches before it were not asked.
+    """
+    last = answers[-1]
+    if last is None:
+        return None
+    for number in range(len(answers) - 1, 0, -1):
+        earlier = answers[number - 1]
+        if earlier != last:
+            return number if earlier is not None else None
+    return None
 
 
 # --- findings -------------------------------------------------------------------------------------
@@ -315,42 +235,81 @@ WORST_FIRST = (
 )
 
 
-def find(base: Evaluation, patched: Evaluation, cases: Sequence[JudgedCase]) -> tuple[Finding, ...]:
-    """What a maintainer has to look at, the worst first."""
+def find(
+    before: Evaluation,
+    patches: Sequence[Evaluation],
+    cases: Sequence[JudgedCase],
+    *,
+    warnings: Sequence[PinnedWarning] = (),
+    checks: Checks | None = None,
+) -> tuple[Finding, ...]:
+    """What a maintainer has to look at, the worst first; advice comes after what decides."""
+    after = patches[-1]
     found = (
-        *_build_findings(base.build, patched.build),
-        *_end_findings(base.guest, patched.guest),
-        *_console_findings(base.guest, patched.guest),
-        *_case_findings(cases, judge_end(base.guest, patched.guest) is not None),
-        *_config_findings(base.config, patched.config),
+        *_build_findings(before.build, [patch.build for patch in patches]),
+        *_end_findings(before, patches),
+        *_console_findings(before, patches),
+        *_case_findings(cases, judge_end(before, after) is not None),
+        *_config_findings(before.config, after.config),
+        *_warning_findings(warnings),
+        *(_check_findings(checks) if checks is not None else ()),
     )
-    return tuple(sorted(found, key=lambda finding: WORST_FIRST.index(finding.verdict)))
+    return tuple(sorted(found, key=lambda one: (one.advice, WORST_FIRST.index(one.verdict))))
 
 
-def _build_findings(base: Build | None, patched: Build | None) -> Iterator[Finding]:
-    if patched is None:
+def _build_findings(base: Build | None, patches: Sequence[Build | None]) -> Iterator[Finding]:
+    """Each patch that breaks the build, and once for the patches on which it stays broken."""
+    total = len(patches)
+    if base is not None and not base.ok:
+        yield from _on_broken_base(base, patches)
         return
-    broken_before = base is not None and not base.ok
-    if patched.ok:
-        if base is not None and broken_before:
-            yield Finding(
-                kind=FindingKind.BUILD,
-                verdict=CaseVerdict.FIXED,
-                title="builds; the base does not",
-                detail=_first_error(base),
-            )
-        return
-    title = "does not build"
-    if broken_before:
-        verdict = CaseVerdict.PRE_EXISTING
-    elif base is None:
-        verdict = CaseVerdict.UNTESTABLE
-    elif patched.confirmed_clean:
-        verdict = CaseVerdict.NEW_FAIL
-    else:
-        verdict, title = CaseVerdict.INFRA, "does not build, but no clean build confirmed it"
-    yield Finding(
-        kind=FindingKind.BUILD, verdict=verdict, title=title, detail=_first_error(patched)
+    earlier: Build | None = base
+    for number, build in enumerate(patches, start=1):
+        if build is not None and not build.ok and (earlier is None or earlier.ok):
+            yield _broken_build(build, base, number, _mended(patches, number), total)
+        earlier = build
+
+
+def _on_broken_base(base: Build, patches: Sequence[Build | None]) -> Iterator[Finding]:
+    last = patches[-1]
+    if last is not None and not last.ok:
+        yield _build_finding(CaseVerdict.PRE_EXISTING, "does not build", last, None)
+    elif last is not None:
+        mends = _mended(patches, 0)
+        yield _build_finding(CaseVerdict.FIXED, "builds; the base does not", base, mends)
+
+
+def _mended(patches: Sequence[Build | None], broken: int) -> int | None:
+    """The first patch after ``broken`` that builds again."""
+    for number, build in enumerate(patches[broken:], start=broken + 1):
+        if build is not None and build.ok:
+            return number
+    return None
+
+
+def _broken_build(
+    build: Build, base: Build | None, number: int, mended: int | None, total: int
+) -> Finding:
+    title = "does not build" if total == 1 else f"patch {number}/{total} does not build"
+    if mended is not None:
+        title += f", {mended}/{total} builds again: git bisect stops in between"
+    if base is None:
+        return _build_finding(CaseVerdict.UNTESTABLE, title, build, None)
+    if not build.confirmed_clean:
+        title += ", but no clean build confirmed it"
+        return _build_finding(CaseVerdict.INFRA, title, build, number)
+    return _build_finding(CaseVerdict.NEW_FAIL, title, build, number)
+
+
+def _build_finding(verdict: CaseVerdict, title: str, build: Build, patch: int | None) -> Finding:
+    error = build.first_error
+    return Finding(
+        kind=FindingKind.BUILD,
+        verdict=verdict,
+        title=title,
+        detail=_first_error(build),
+        patch=patch,
+        key=f"build:{identity(error) if error is not None else ''}",
     )
 
 
@@ -362,21 +321,22 @@ def _first_error(build: Build) -> str:
     return f"{error.file}{line}: {error.message}" if error.file else error.message
 
 
-def _end_findings(base: Guest | None, patched: Guest | None) -> Iterator[Finding]:
+def _end_findings(before: Evaluation, patches: Sequence[Evaluation]) -> Iterator[Finding]:
+    patched, base = patches[-1].guest, before.guest
     if patched is None:
         return
-    verdict = judge_end(base, patched)
+    verdict = judge_end(before, patches[-1])
     if verdict is not None:
         place = died_in(patched)
-        where = (
-            f" (in {place})" if place else ", before the first case" if not _ran(patched) else ""
-        )
+        where = f" (in {place})" if place else ", before the first case" if not ran(patched) else ""
         yield Finding(
             kind=FindingKind.BOOT,
             verdict=verdict,
             title=f"the patched guest did not finish: {patched.end.value}{where}",
             detail="\n".join(patched.console_tail[-8:]),
             case=place,
+            patch=_first_with(before, patches, lambda guest: _died(guest, patched.end, place)),
+            key=f"boot:{patched.end.name.lower()}:{place or ''}",
         )
     elif base is not None and base.end is GuestEnd.PANIC:
         yield Finding(
@@ -385,45 +345,82 @@ def _end_findings(base: Guest | None, patched: Guest | None) -> Iterator[Finding
             title="the patched guest came to its end; the base panics",
             detail="\n".join(base.console_tail[-8:]),
             case=died_in(base),
+            key=f"boot:panic:{died_in(base) or ''}",
         )
 
 
-def _console_findings(base: Guest | None, patched: Guest | None) -> Iterator[Finding]:
-    if patched is None:
-        return
-    before = {_identity(splat) for splat in base.splats} if base is not None else set()
-    for splat in patched.splats:
-        if _identity(splat) in before:
+def _died(guest: Guest, end: GuestEnd, place: str | None) -> bool:
+    return guest.end is end and died_in(guest) == place
+
+
+def _first_with(
+    before: Evaluation, patches: Sequence[Evaluation], shows: Callable[[Guest], bool]
+) -> int | None:
+    """The patch from which on some guest shows it, as far as guests of the patches are there."""
+    answers = [_shown(item, shows) for item in (before, *patches)]
+    return changed_with(answers)
+
+
+def _shown(evaluation: Evaluation, shows: Callable[[Guest], bool]) -> str | None:
+    guests = guests_of(evaluation)
+    if any(shows(guest) for guest in guests):
+        return "there"
+    return "not there" if guests else None
+
+
+def _console_findings(before: Evaluation, patches: Sequence[Evaluation]) -> Iterator[Finding]:
+    """Each crash once, whatever the number of boots that showed it."""
+    old, new = _reports(before), _reports(patches[-1])
+    for id, splat in new.items():
+        if id in old:
             verdict = CaseVerdict.PRE_EXISTING
-        elif survived(base, splat.during):
+        elif any(survived(guest, splat.during) for guest in guests_of(before)):
             verdict = CaseVerdict.NEW_FAIL
         else:
             verdict = CaseVerdict.UNTESTABLE
-        yield _splat_finding(splat, verdict)
-    if base is not None and patched.end is GuestEnd.DONE and patched.console_scanned:
-        after = {_identity(splat) for splat in patched.splats}
-        for splat in base.splats:
-            if _identity(splat) not in after:
-                yield _splat_finding(splat, CaseVerdict.FIXED)
+        patch = _first_with(before, patches, lambda guest, id=id: id in _reports_of(guest))  # type: ignore[misc]
+        yield _splat_finding(splat, verdict, patch)
+    after = patches[-1].guest
+    if after is not None and after.end is GuestEnd.DONE and after.console_scanned:
+        for id, splat in old.items():
+            if id not in new and before.guest is not None:
+                yield _splat_finding(splat, CaseVerdict.FIXED, None)
 
 
-def _splat_finding(splat: Splat, verdict: CaseVerdict) -> Finding:
-    during = f" (during {splat.during})" if splat.during else ""
-    return Finding(
-        kind=FindingKind.CONSOLE,
-        verdict=verdict,
-        title=f"{splat.kind.value}: {splat.title}{during}",
-        detail=splat.excerpt,
-        case=splat.during,
-    )
+def _reports(evaluation: Evaluation) -> dict[str, Splat]:
+    """By identity, as they were first seen."""
+    found: dict[str, Splat] = {}
+    for guest in guests_of(evaluation):
+        for splat in guest.splats:
+            found.setdefault(splat_identity(splat), splat)
+    return found
+
+
+def _reports_of(guest: Guest) -> set[str]:
+    return {splat_identity(splat) for splat in guest.splats}
+
+
+def splat_identity(splat: Splat) -> str:
+    """The same report on two kernels: a patch moves lines and addresses."""
+    about = splat.function or _CHANGES.sub("#", splat.title)
+    return splat.fingerprint or f"{splat.kind.value}:{about}"
 
 
 _CHANGES = re.compile(r"0x[0-9a-f]+|[0-9]+")
 
 
-def _identity(splat: Splat) -> tuple[str, str]:
-    """The same report on two kernels: its kind and function; a patch moves lines and addresses."""
-    return (splat.kind.value, splat.function or _CHANGES.sub("#", splat.title))
+def _splat_finding(splat: Splat, verdict: CaseVerdict, patch: int | None) -> Finding:
+    during = f" (during {splat.during})" if splat.during else ""
+    place = f" [{splat.place}]" if splat.place else ""
+    return Finding(
+        kind=FindingKind.CONSOLE,
+        verdict=verdict,
+        title=f"{splat.kind.value}: {splat.title}{place}{during}",
+        detail=splat.excerpt,
+        case=splat.during,
+        patch=patch,
+        key=f"console:{splat_identity(splat)}",
+    )
 
 
 def _case_findings(cases: Sequence[JudgedCase], cut_short: bool) -> Iterator[Finding]:
@@ -439,6 +436,8 @@ def _case_findings(cases: Sequence[JudgedCase], cut_short: bool) -> Iterator[Fin
             title=case.title,
             detail=detail,
             case=case.id,
+            patch=case.patch,
+            key=f"case:{case.id}",
         )
 
 
@@ -466,150 +465,40 @@ def _config_findings(base: ConfigProof | None, patched: ConfigProof | None) -> I
             verdict=verdict,
             title=f"CONFIG_{symbol.name}: asked {symbol.asked}, got {symbol.got}",
             detail=symbol.why,
+            key=f"config:{symbol.name}",
         )
 
 
-def missed(config: ConfigProof, *, required: bool) -> tuple[SymbolProof, ...]:
-    """The symbols that are not as asked, either the required or the other ones."""
-    return tuple(
-        symbol
-        for symbol in config.asked
-        if symbol.required is required and symbol.state is not SymbolState.AS_ASKED
-    )
+def _warning_findings(warnings: Sequence[PinnedWarning]) -> Iterator[Finding]:
+    """A warning of the plain build that stays is the series' fault; the rest is worth a look."""
+    for item in warnings:
+        said, gone = item.diagnostic, item.gone_with
+        place = f"{said.file}:{said.line}: " if said.file and said.line else ""
+        where = ", on a line of the patch" if item.touched else ""
+        yield Finding(
+            kind=FindingKind.WARNING,
+            verdict=CaseVerdict.NEW_FAIL,
+            title=f"new {said.flag or 'warning'} ({said.tool}){where}"
+            + (f", gone with patch {gone}" if gone is not None else ""),
+            detail=f"{place}{said.message}" + (f" (in {said.function})" if said.function else ""),
+            patch=item.patch,
+            advice=said.tool != "compiler" or gone is not None,
+            key=f"warning:{identity(said)}",
+        )
 
 
-# --- evidence -------------------------------------------------------------------------------------
-
-
-def gather_evidence(
-    series: Series, base: BaseChoice, applied: Applied, before: Evaluation, after: Evaluation
-) -> tuple[Evidence, ...]:
-    return (
-        _source_evidence(series),
-        Evidence(
-            name="base",
-            proof=Proof.HOLDS,
-            text=f"{base.description} ({base.sha[:12]}), {base.how.value}, "
-            f"{base.blobs_matched} of {base.blobs_total} preimage blobs match",
-        ),
-        _apply_evidence(series, applied, before, after),
-        *(
-            evidence
-            for name, evaluation in (("base", before), ("patched", after))
-            for evidence in _evaluation_evidence(name, evaluation)
-        ),
-    )
-
-
-def _source_evidence(series: Series) -> Evidence:
-    newer = series.newest_revision > series.revision
-    return Evidence(
-        name="source",
-        proof=Proof.OPEN if newer else Proof.HOLDS,
-        text=f"v{series.revision}, {_count(len(series.patches), 'patch', 'patches')} from "
-        f"{series.kind.value}, {series.attestation}"
-        + (f"; v{series.newest_revision} exists" if newer else ""),
-    )
-
-
-def _apply_evidence(
-    series: Series, applied: Applied, before: Evaluation, after: Evaluation
-) -> Evidence:
-    """As many commits as patches, and the two commits at their ends are what was evaluated."""
-    done, wanted = len(applied.patches), len(series.patches)
-    three_way = sum(patch.three_way for patch in applied.patches)
-    text = f"{done} of {_count(wanted, 'patch', 'patches')} applied"
-    text += f", {three_way} by 3-way merge" if three_way else ""
-    if notes := [note for patch in applied.patches for note in patch.attention]:
-        text += f"; worth a look: {', '.join(notes[:5])}"
-        text += f" and {len(notes) - 5} more" if len(notes) > 5 else ""
-    evaluated = (before.commit, after.commit) == (applied.base, applied.tip)
-    if not evaluated:
-        text += "; what was evaluated is NOT what was applied"
-    holds = evaluated and done == wanted > 0
-    return Evidence(name="apply", proof=Proof.HOLDS if holds else Proof.FAILS, text=text)
-
-
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"
-
-
-def _evaluation_evidence(name: str, evaluation: Evaluation) -> Iterator[Evidence]:
-    if evaluation.config is not None:
-        yield _config_evidence(name, evaluation.config)
-    if evaluation.build is not None:
-        yield _build_evidence(name, evaluation.build)
-    if evaluation.build is not None and evaluation.guest is not None:
-        yield identity_evidence(name, evaluation.build, evaluation.guest)
-        yield _running_config_evidence(name, evaluation.config, evaluation.guest)
-        yield _console_evidence(name, evaluation.guest)
-        yield _tests_evidence(name, evaluation.guest)
-
-
-def _config_evidence(name: str, config: ConfigProof) -> Evidence:
-    needed, wanted = missed(config, required=True), missed(config, required=False)
-    as_asked = len(config.asked) - len(needed) - len(wanted)
-    text = f"{name}: {as_asked} of {_count(len(config.asked), 'symbol')} as asked"
-    text += f", {len(config.added)} added as dependencies"
-    text += f", {len(config.differing)} differ from make olddefconfig"
-    for what, symbols in (("required", needed), ("optional", wanted)):
-        if symbols:
-            names = ", ".join(sorted(symbol.name for symbol in symbols))
-            text += f"; {what} and not reached: {names}"
-    proven = not needed and not config.differing
-    return Evidence(name="config", proof=Proof.HOLDS if proven else Proof.FAILS, text=text)
-
-
-def _build_evidence(name: str, build: Build) -> Evidence:
-    if build.ok:
-        text = f"{name}: built, {_count(len(build.warnings), 'warning')}, build-id {build.build_id}"
-        return Evidence(name="build", proof=Proof.HOLDS, text=text)
-    how = "a clean build fails too" if build.confirmed_clean else "not confirmed by a clean build"
-    return Evidence(name="build", proof=Proof.FAILS, text=f"{name}: does not build ({how})")
-
-
-def identity_evidence(name: str, build: Build, guest: Guest) -> Evidence:
-    """The kernel that ran is the one just built: their build-ids are equal."""
-    if guest.build_id is None:
-        text = f"{name}: the guest never told its build-id"
-        return Evidence(name="identity", proof=Proof.OPEN, text=text)
-    if guest.build_id != build.build_id:
-        text = f"{name}: ran build-id {guest.build_id}, built {build.build_id}"
-        return Evidence(name="identity", proof=Proof.FAILS, text=text)
-    text = f"{name}: the running kernel's build-id is the one built, {guest.build_id}"
-    return Evidence(name="identity", proof=Proof.HOLDS, text=text)
-
-
-def _running_config_evidence(name: str, config: ConfigProof | None, guest: Guest) -> Evidence:
-    if config is None or guest.config_digest is None:
-        text = f"{name}: /proc/config.gz could not be read in the guest"
-        return Evidence(name="running config", proof=Proof.OPEN, text=text)
-    same = guest.config_digest == config.digest
-    text = f"{name}: the guest's /proc/config.gz {'is' if same else 'is NOT'} the .config built"
-    return Evidence(name="running config", proof=Proof.HOLDS if same else Proof.FAILS, text=text)
-
-
-def _console_evidence(name: str, guest: Guest) -> Evidence:
-    if not guest.console_scanned:
-        text = f"{name}: the console could not be scanned"
-        return Evidence(name="console", proof=Proof.FAILS, text=text)
-    clean = not guest.splats
-    text = f"{name}: scanned, " + ("clean" if clean else _count(len(guest.splats), "splat"))
-    return Evidence(name="console", proof=Proof.HOLDS if clean else Proof.FAILS, text=text)
-
-
-def _tests_evidence(name: str, guest: Guest) -> Evidence:
-    ran = _ran(guest)
-    complete = guest.end is GuestEnd.DONE and len(ran) == len(guest.cases) and bool(ran)
-    complete = complete and not guest.problems
-    return Evidence(
-        name="tests",
-        proof=Proof.HOLDS if complete else Proof.FAILS,
-        text=f"{name}: {len(ran)} of {len(guest.cases)} cases ran "
-        f"({guest.accelerator.value}, {guest.end.value})"
-        + ("" if guest.kvm or not ran else "; /dev/kvm does not answer in the guest")
-        + (f"; not believed: {'; '.join(guest.problems[:3])}" if guest.problems else ""),
-    )
+def _check_findings(checks: Checks) -> Iterator[Finding]:
+    for note in checks.notes:
+        place = f"{note.file}:{note.line}" if note.file and note.line else note.file or ""
+        yield Finding(
+            kind=FindingKind.CHECK,
+            verdict=CaseVerdict.NEW_FAIL,
+            title=f"{note.tool} ({note.severity}){': ' if place else ''}{place}",
+            detail=note.message,
+            patch=note.patch,
+            advice=True,
+            key=f"check:{note.tool}:{note.file or ''}:{note.message}",
+        )
 
 
 # --- the whole ------------------------------------------------------------------------------------
@@ -620,41 +509,43 @@ def judge(
     base: BaseChoice,
     applied: Applied,
     before: Evaluation,
-    after: Evaluation,
+    patches: Sequence[Evaluation],
     *,
     protection: Sequence[str],
+    warnings: Sequence[PinnedWarning] = (),
+    reach: Reach | None = None,
+    checks: Checks | None = None,
 ) -> Verdict:
-    """The verdict on a series that was applied and evaluated.
+    """The verdict on a series that was applied and evaluated, patch by patch.
 
     ``protection`` is what kept its code apart, in words; empty when nothing did.
     """
-    cases = judge_cases(before.guest, after.guest)
-    findings = find(before, after, cases)
-    evidence = (
-        *gather_evidence(series, base, applied, before, after),
-        _sandbox_evidence(protection),
+    after = patches[-1]
+    cases = judge_cases(before, patches)
+    findings = find(before, patches, cases, warnings=warnings, checks=checks)
+    evidence = gather_evidence(
+        series,
+        base,
+        applied,
+        before,
+        patches,
+        protection=protection,
+        warnings=warnings,
+        reach=reach,
+        checks=checks,
     )
-    counted = Counter(case.verdict for case in cases)
-    overall, headline = _overall(before, after, cases, findings, evidence)
+    found = Counter(case.verdict for case in cases)
+    overall, headline = _overall(before, after, cases, findings, evidence, reach)
     return Verdict(
         schema_version=SCHEMA_VERSION,
         overall=overall,
         exit_status=EXIT_OF[overall],
         headline=headline,
-        counts={verdict.value: counted[verdict] for verdict in CaseVerdict},
+        counts={verdict.value: found[verdict] for verdict in CaseVerdict},
         cases=cases,
         findings=findings,
         evidence=evidence,
     )
-
-
-def _sandbox_evidence(protection: Sequence[str]) -> Evidence:
-    if protection:
-        return Evidence(name="sandbox", proof=Proof.HOLDS, text="; ".join(protection))
-    text = (
-        "none (--unsafe-no-sandbox): the series' code could do anything here, also to these results"
-    )
-    return Evidence(name="sandbox", proof=Proof.FAILS, text=text)
 
 
 def _overall(
@@ -663,6 +554,7 @@ def _overall(
     cases: Sequence[JudgedCase],
     findings: Sequence[Finding],
     evidence: Sequence[Evidence],
+    reach: Reach | None,
 ) -> tuple[Overall, str]:
     """Our trouble first: nothing is blamed on a patch that our own trouble may explain.
 
@@ -671,11 +563,13 @@ def _overall(
     """
     if trouble := _trouble(before, after, findings, evidence):
         return Overall.TROUBLE, trouble
-    if blamed := [finding for finding in findings if finding.verdict is CaseVerdict.NEW_FAIL]:
+    if blamed := [
+        one for one in findings if one.verdict is CaseVerdict.NEW_FAIL and not one.advice
+    ]:
         return Overall.BAD, _blame(blamed)
     if mute := [case for case in cases if case.verdict is CaseVerdict.INFRA]:
-        return Overall.TROUBLE, f"{_count(len(mute), 'case')} could not answer: {mute[0].id}"
-    if reason := _untestable(before, after, cases, findings):
+        return Overall.TROUBLE, f"{counted(len(mute), 'case')} could not answer: {mute[0].id}"
+    if reason := _untestable(before, after, cases, findings, reach):
         return Overall.UNTESTABLE, reason
     if unproven := _unproven((before, after), Proof.OPEN):
         return Overall.TROUBLE, unproven
@@ -694,7 +588,7 @@ def _trouble(
     for evaluation in (before, after):
         if evaluation.infra is not None:
             return evaluation.infra
-        if evaluation.guest is not None and not evaluation.guest.console_scanned:
+        if not all(guest.console_scanned for guest in guests_of(evaluation)):
             return f"{evaluation.describe}: the console could not be scanned"
     for item in evidence:
         if item.name == "apply" and item.proof is Proof.FAILS:
@@ -718,16 +612,21 @@ def _unproven(evaluations: Iterable[Evaluation], at_worst: Proof) -> str | None:
     say which one it is are as good as those of a wrong one; its .config is only open.
     """
     for evaluation in evaluations:
-        build, guest = evaluation.build, evaluation.guest
-        if build is None or guest is None:
-            continue
-        identity = identity_evidence(evaluation.describe, build, guest)
-        config = _running_config_evidence(evaluation.describe, evaluation.config, guest)
-        fatal = {Proof.FAILS, Proof.OPEN} if _ran(guest) else {Proof.FAILS}
-        if identity.proof in fatal:
-            return identity.text
-        if config.proof is Proof.FAILS or (config.proof is at_worst and _ran(guest)):
-            return config.text
+        for guest in guests_of(evaluation) if evaluation.build is not None else ():
+            if text := _unproven_guest(evaluation, guest, at_worst):
+                return text
+    return None
+
+
+def _unproven_guest(evaluation: Evaluation, guest: Guest, at_worst: Proof) -> str | None:
+    assert evaluation.build is not None
+    ident = identity_evidence(evaluation.describe, evaluation.build, guest)
+    config = running_config_evidence(evaluation.describe, evaluation.config, guest)
+    fatal = {Proof.FAILS, Proof.OPEN} if ran(guest) else {Proof.FAILS}
+    if ident.proof in fatal:
+        return ident.text
+    if config.proof is Proof.FAILS or (config.proof is at_worst and ran(guest)):
+        return config.text
     return None
 
 
@@ -736,6 +635,7 @@ def _untestable(
     after: Evaluation,
     cases: Sequence[JudgedCase],
     findings: Sequence[Finding],
+    reach: Reach | None,
 ) -> str | None:
     """Why nothing can be said for the series although nothing speaks against it."""
     broken_before = before.build is not None and not before.build.ok
@@ -747,16 +647,29 @@ def _untestable(
             return f"the configuration cannot be had on this tree: {finding.title}"
         if finding.kind is FindingKind.BOOT and known:
             return f"the base panics in the same place: {finding.title}"
-        if finding.verdict is CaseVerdict.UNTESTABLE:
+        if finding.verdict is CaseVerdict.UNTESTABLE and not finding.advice:
             why = "does not build" if broken_before else "never got that far"
             return f"nothing to compare with, the base {why}: {finding.title}"
+    if before.build and after.build and before.build.build_id == after.build.build_id:
+        return _same_kernel(reach)
     if after.guest is None or not any(
         case.verdict in (CaseVerdict.PASS, CaseVerdict.FIXED) for case in cases
     ):
         return "nothing ran that could speak for or against the series"
-    if before.build and after.build and before.build.build_id == after.build.build_id:
-        return "nothing of the series is compiled here: the kernel is the base's own"
     return None
+
+
+def _same_kernel(reach: Reach | None) -> str:
+    """The patched kernel is the base's to the bit; why, as far as the touched files tell."""
+    code = [item for item in reach.files if item.state is not ReachState.NO_CODE] if reach else []
+    off = [item for item in code if item.state is ReachState.NOT_COMPILED]
+    if reach is not None and not code:
+        return "nothing of the series is compiled: it touches no code"
+    if off and len(off) == len(code):
+        item = off[0]
+        why = f", which needs {', '.join(item.unmet)}" if item.unmet else ""
+        return f"nothing of the series is compiled here: not {item.path}{why}"
+    return "nothing of the series is compiled here: the kernel is the base's own"
 
 
 _NOUNS = {
@@ -765,6 +678,8 @@ _NOUNS = {
     FindingKind.CONSOLE: ("console report", ""),
     FindingKind.CASE: ("case", ""),
     FindingKind.CONFIG: ("config symbol", ""),
+    FindingKind.WARNING: ("compiler warning", ""),
+    FindingKind.CHECK: ("remark of a check", "remarks of checks"),
 }
 
 
@@ -772,7 +687,7 @@ def _blame(blamed: Sequence[Finding]) -> str:
     if len(blamed) == 1:
         return f"new failure: {blamed[0].title}"
     kinds = Counter(finding.kind for finding in blamed)
-    parts = [_count(kinds[kind], *nouns) for kind, nouns in _NOUNS.items() if kinds[kind]]
+    parts = [counted(kinds[kind], *nouns) for kind, nouns in _NOUNS.items() if kinds[kind]]
     number = f"{len(blamed)} " if len(parts) > 1 else ""
     return f"{number}new failures: {', '.join(parts)}"
 
@@ -780,7 +695,7 @@ def _blame(blamed: Sequence[Finding]) -> str:
 def _praise(cases: Sequence[JudgedCase]) -> str:
     count = Counter(case.verdict for case in cases)
     fixed = count[CaseVerdict.FIXED]
-    text = f"no new failure: {_count(count[CaseVerdict.PASS] + fixed, 'case')} passed"
+    text = f"no new failure: {counted(count[CaseVerdict.PASS] + fixed, 'case')} passed"
     for number, words in (
         (fixed, "of them failed on the base"),
         (count[CaseVerdict.PRE_EXISTING], "failed on the base too"),

@@ -8,9 +8,12 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from kverdict import __version__
+from kverdict.confidence import ask_again, pin_down
+from kverdict.configdiff import config_changes
 from kverdict.disk import (
     DISK_NEEDED,
     NEARLY_FULL,
@@ -25,15 +28,22 @@ from kverdict.errors import InfraError, PatchError, UserError
 from kverdict.evaluate import Engine, recipe_of
 from kverdict.git import Repository
 from kverdict.interrupt import undisturbed
+from kverdict.judgement import Report
+from kverdict.line import Line
 from kverdict.models import (
     Applied,
     BaseChoice,
     BaseHow,
+    Diagnostic,
+    Evaluation,
     Frozen,
+    KconfigChange,
+    PinnedWarning,
     Prerequisite,
     Series,
     SourceKind,
 )
+from kverdict.pins import pin
 from kverdict.progress import Progress
 from kverdict.render.report import render
 from kverdict.runs import (
@@ -53,7 +63,7 @@ from kverdict.stages.apply import apply_series
 from kverdict.stages.base import choose_base
 from kverdict.stages.boot import Limits
 from kverdict.trees import Tree, open_tree
-from kverdict.verdict import Report, judge
+from kverdict.verdict import judge
 
 TEMPLATES = HOME / "templates"
 
@@ -70,6 +80,8 @@ class Request(Frozen):
     bench_mib: int
     jobs: int
     unsafe_no_sandbox: bool = False
+    repeat: int = 1  # boots of each kernel with all cases
+    test_each: bool = False
 
     @property
     def isolation(self) -> Isolation:
@@ -94,6 +106,8 @@ def request_of(
     bench_mib: int | None = None,
     jobs: int = 1,
     unsafe_no_sandbox: bool = False,
+    repeat: int = 1,
+    test_each: bool = False,
 ) -> Request:
     """What the command line says, else what the settings say."""
     chosen = tree or settings.kernel.tree
@@ -109,6 +123,8 @@ def request_of(
         bench_mib=settings.guest.bench_mib if bench_mib is None else bench_mib,
         jobs=jobs,
         unsafe_no_sandbox=unsafe_no_sandbox,
+        repeat=repeat,
+        test_each=test_each,
     )
 
 
@@ -142,7 +158,7 @@ def verify(request: Request, settings: Settings, progress: Progress) -> Run:
             series, folder / "series" / series.mbox, base, tree, progress=progress
         )
         engine = engine_of(request, settings, tree, progress)
-        report = _evaluate(engine, series, base, applied, folder)
+        report = _evaluate(request, engine, series, base, applied, folder)
         render(report, folder, templates=TEMPLATES, commands=reproduce(request, series, base))
         finish_run(folder)
     return Run(folder, report)
@@ -275,44 +291,129 @@ def engine_of(request: Request, settings: Settings, tree: Tree, progress: Progre
 
 
 def _evaluate(
-    engine: Engine, series: Series, base: BaseChoice, applied: Applied, folder: Path
+    request: Request,
+    engine: Engine,
+    series: Series,
+    base: BaseChoice,
+    applied: Applied,
+    folder: Path,
 ) -> Report:
     evaluations = folder / "evaluations"
-    count = len(applied.patches)
-    with engine.store.in_use(), engine.slot() as mine:
+    with engine.store.in_use(), engine.line() as line:
         _check_room(engine, (base.sha, applied.tip))
         before = engine.evaluate(
-            base.sha, "base", mine, evaluations, strangers=bool(_from_archive(base))
+            base.sha,
+            "base",
+            line,
+            evaluations,
+            strangers=bool(_from_archive(base)),
+            boots=request.repeat,
+            lint=_touched_sources(applied),
         )
         if before.guest is not None:
             engine = engine.like(before.guest)
-        after = engine.evaluate(
-            applied.tip,
-            f"patch {count}/{count}",
-            mine,
+        patches = _evaluate_patches(request, engine, series, applied, line, evaluations)
+        before, after = ask_again(engine, line, evaluations, before, patches[-1])
+        patches = pin_down(engine, line, evaluations, before, (*patches[:-1], after))
+        return _report(engine, series, base, applied, before, patches, line, folder)
+
+
+def _evaluate_patches(
+    request: Request,
+    engine: Engine,
+    series: Series,
+    applied: Applied,
+    line: Line,
+    evaluations: Path,
+) -> tuple[Evaluation, ...]:
+    """Each patch is built on top of the one before; the last one boots, or each."""
+    total = len(applied.patches)
+    return tuple(
+        engine.evaluate(
+            patch.commit,
+            f"patch {patch.number}/{total}",
+            line,
             evaluations,
             strangers=series.kind is not SourceKind.REV_RANGE,
+            boots=request.repeat if request.test_each or patch.number == total else 0,
+            lint=_touched_sources(applied),
         )
+        for patch in applied.patches
+    )
+
+
+def _touched_sources(applied: Applied) -> tuple[str, ...]:
+    """The C files that the series touches; stricter checkers look at them on every commit."""
+    paths = {path for patch in applied.patches for path in patch.paths}
+    return tuple(sorted(path for path in paths if path.endswith(".c")))
+
+
+def _report(
+    engine: Engine,
+    series: Series,
+    base: BaseChoice,
+    applied: Applied,
+    before: Evaluation,
+    patches: tuple[Evaluation, ...],
+    line: Line,
+    folder: Path,
+) -> Report:
+    warnings = _pinned(engine.tree, applied, before, patches)
+    verdict = judge(
+        series,
+        base,
+        applied,
+        before,
+        patches,
+        protection=engine.protection,
+        warnings=warnings,
+    )
     return Report(
-        verdict=judge(
-            series,
-            base,
-            applied,
-            before,
-            after,
-            protection=engine.protection,
-        ),
+        verdict=verdict,
         series=series,
         base=base,
         applied=applied,
         base_evaluation=before,
-        patch_evaluations=(after,),
+        patch_evaluations=patches,
+        warnings=warnings,
+        kconfig_changes=_kconfig_changes(engine, before, patches),
     )
+
+
+def _pinned(
+    tree: Tree, applied: Applied, before: Evaluation, patches: Sequence[Evaluation]
+) -> tuple[PinnedWarning, ...]:
+    with Repository(tree.repo) as repository:
+        touched = [repository.added_lines(patch.commit) for patch in applied.patches]
+    base = messages_of(before)
+    if base is None:
+        return ()  # nothing is known of the base: nothing can be called new
+    return pin(base, [messages_of(patch) for patch in patches], touched)
+
+
+def messages_of(evaluation: Evaluation) -> tuple[Diagnostic, ...] | None:
+    """All that compiler and stricter checkers say; None for a commit that does not build."""
+    if evaluation.build is None or not evaluation.build.ok:
+        return None
+    lint = evaluation.lint.messages if evaluation.lint is not None else ()
+    return (*evaluation.build.warnings, *lint)
+
+
+def _kconfig_changes(
+    engine: Engine, before: Evaluation, patches: Sequence[Evaluation]
+) -> tuple[KconfigChange, ...]:
+    """Of each patch against the commit before; both configurations come from the fragments."""
+    texts = [engine.built(evaluation).config_text for evaluation in (before, *patches)]
+    changes = (
+        KconfigChange(patch=number, symbols=config_changes(old, new))
+        for number, (old, new) in enumerate(pairwise(texts), start=1)
+    )
+    return tuple(change for change in changes if change.symbols)
 
 
 def _check_room(engine: Engine, commits: Sequence[str]) -> None:
     """Before anything is built; the checkout sees to its own."""
-    missing = [commit for commit in commits if engine.built_folder(commit) is None]
+    missing = [commit for commit in commits if not engine.is_built(commit)]
     if missing:
         with Repository(engine.tree.repo) as repository:
             content, _ = repository.size(missing[0])
@@ -344,6 +445,10 @@ def command_of(request: Request) -> list[str]:
         words += ["--revision", str(request.revision)]
     if request.unsafe_no_sandbox:
         words.append("--unsafe-no-sandbox")
+    if request.repeat > 1:
+        words += ["--repeat", str(request.repeat)]
+    if request.test_each:
+        words.append("--test-each")
     for name in request.fragments:
         if name not in DEFAULT_FRAGMENTS:
             words += ["--fragment", name]

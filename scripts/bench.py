@@ -153,9 +153,7 @@ def bare_qemu(engine: Engine, report: Report) -> float:
     )
     seconds = 0.0
     with tempfile.TemporaryDirectory(prefix="kverdict-bench-") as name:
-        folder = engine.built_folder(report.applied.tip)
-        assert folder is not None
-        bzimage = folder / build.BZIMAGE.name
+        bzimage = engine.built(report.patched_evaluation).folder / build.BZIMAGE.name
         for mode in boot.Mode:
             again = boot.boot(
                 bzimage,

@@ -268,6 +268,7 @@ def evaluation(**changes: Any) -> m.Evaluation:
     return m.Evaluation(
         **{
             "key": "7e57" * 16,
+            "built": "b01d" * 16,
             "commit": TIP,
             "tree": "71ee" * 10,
             "describe": "patch 1/1",
@@ -311,7 +312,7 @@ def report(
             parts["base"],
             parts["applied"],
             old,
-            new,
+            (new,),
             protection=("bubblewrap 0.8.0", "no network"),
         ),
         base_evaluation=old,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from kverdict import ledger
 from kverdict.objects import STATE, object_tree
 from kverdict.progress import Silent
 from kverdict.runs import Slot
@@ -38,8 +39,21 @@ def build(mine: Slot, clock: Clock, *, strangers: bool = False, leave: str = "vm
         (obj / ".config").write_text("CONFIG_X=y\n")
         (obj / leave).write_text("")
         (obj / "vmlinux").write_text("")
+        ledger.write(obj, ledger.Ledger())
         clock.now += 10
     return before
+
+
+def test_objects_of_which_nobody_knows_the_warnings_are_worthless(mine: Slot, clock: Clock) -> None:
+    build(mine, clock)
+    ledger.forget(mine.obj)
+    assert "vmlinux" not in build(mine, clock)
+
+
+def test_a_copy_knows_what_the_compiler_said(mine: Slot, clock: Clock) -> None:
+    build(mine, clock)
+    with object_tree(mine, strangers=True, progress=Silent(), clock=clock) as obj:
+        assert ledger.read(obj) == ledger.Ledger()
 
 
 def test_objects_of_one_build_serve_the_next(mine: Slot, clock: Clock) -> None:
@@ -86,7 +100,7 @@ def test_a_stranger_s_build_starts_from_ours_and_leaves_nothing(mine: Slot, cloc
     build(mine, clock)
     assert build(mine, clock, strangers=True, leave="planted") >= {"vmlinux", ".config"}
     left = {path.name for path in mine.obj.parent.iterdir()}
-    assert left == {"obj", STATE}
+    assert left == {"obj", STATE, ledger.FILE}
     assert "planted" not in build(mine, clock, strangers=True)
     assert "planted" not in build(mine, clock)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from kverdict.models import Diagnostic
@@ -22,6 +23,12 @@ _COMPILER = re.compile(
     r"(?P<message>.+?)(?: \[(?P<flag>-W[^\]\s]+)\])?$"
 )
 _OBJTOOL = re.compile(r"^(?P<file>\S+\.o): (?P<severity>error|warning): (?P<message>objtool: .+)$")
+# Of Documentation/ comments: scripts/kernel-doc of 6.12 ("file:line: warning: ...") is a compiler's
+# form, the Python one of 7.x says "Warning: file:line text".
+_KERNEL_DOC = re.compile(
+    r"^(?P<severity>Warning|Error): (?P<file>[^\s:][^:\n]{0,4094}):(?P<line>[0-9]{1,9}) "
+    r"(?P<message>.+)$"
+)
 _MODPOST = re.compile(r"^(?P<severity>ERROR|WARNING): (?P<message>modpost: .+)$")
 _KCONFIG = re.compile(rf"^{_PLACE}:(?P<severity>error|warning): ?(?P<message>.+)$")
 _LINKER = re.compile(
@@ -42,6 +49,14 @@ _MAKE = re.compile(
 )
 _MAKEFILE = re.compile(rf"^{_PLACE}: \*\*\* (?P<message>.+?)\.?(?:  Stop\.)?$")
 
+# "x.c: In function 'f':" (gcc's diagnostic-format) holds until the next such line of that file.
+_INSIDE = re.compile(
+    r"^(?P<file>[^\s:][^:\n]{0,4094}): (?:In (?:function|member function) "
+    r"['\u2018](?P<function>[^'\u2019\n]{1,200})['\u2019]|At top level|In file included).*:$"
+)
+# "  CC      virt/kvm/guest_memfd.o" (scripts/Kbuild.include, the short form of a command).
+_STEP = re.compile(r"^  (?P<verb>[A-Z][A-Z0-9_]{1,9})(?: \[M\])? +(?P<target>\S+)")
+
 _LONGEST_LINE = 64 << 10
 LONGEST_MESSAGE = 2000  # characters; what is longer is cut
 MOST_DIAGNOSTICS = 10_000  # of one log; a kernel with every driver and W=1 has fewer
@@ -50,6 +65,7 @@ _FORMATS = (
     (_COMPILER, None),
     (_KCONFIG, None),
     (_OBJTOOL, None),
+    (_KERNEL_DOC, None),
     (_MODPOST, None),
     (_UNDEFINED, "error"),
     (_DRIVER, None),
@@ -103,15 +119,62 @@ def read_log(path: Path) -> Iterator[str]:
             yield line.rstrip("\n")
 
 
+@dataclass(frozen=True)
+class Step:
+    """One command of a build, "CC virt/kvm/guest_memfd.o", as make names it."""
+
+    verb: str
+    target: str
+
+
+def step_of(line: str) -> Step | None:
+    match = _STEP.match(line)
+    return Step(match["verb"], match["target"]) if match else None
+
+
+def messages(lines: Iterable[str]) -> Iterator[tuple[Step | None, Diagnostic | None]]:
+    """Each step when it is named, with None; each message with the step that it belongs to.
+
+    That holds for a log of make --output-sync=target, where a step's output follows its name.
+    """
+    step: Step | None = None
+    inside: tuple[str, str | None] = ("", None)
+    for line in lines:
+        if (named := step_of(line)) is not None:
+            step, inside = named, ("", None)
+            yield step, None
+        elif match := _INSIDE.match(line):
+            inside = (match["file"], match["function"])
+        elif (found := diagnose(line)) is not None:
+            if found.file is not None and found.file == _inside(inside[0] or None):
+                found = found.model_copy(update={"function": inside[1]})
+            yield step, found
+
+
 def diagnostics(lines: Iterable[str]) -> tuple[Diagnostic, ...]:
     """The messages in the order of the log, each once; the first MOST_DIAGNOSTICS of them."""
     found: dict[Diagnostic, None] = {}
-    for line in lines:
-        if (item := diagnose(line)) is not None:
+    for _, item in messages(lines):
+        if item is not None:
             found[item] = None
         if len(found) >= MOST_DIAGNOSTICS:
             break
     return tuple(found)
+
+
+# What moves when code moves: places, addresses, amounts of bytes, numbers of gcc's clones.
+_PLACES = re.compile(
+    r"\b0x[0-9a-f]+\b|(?<=:)[0-9]+(?::[0-9]+)?|\bline [0-9]+|\b[0-9]+(?= bytes?\b)"
+    r"|(?<=\+)0x[0-9a-f]+"
+)
+_CLONES = re.compile(r"\.(?:isra|constprop|part|cold|llvm)(?:\.[0-9]+)*")
+
+
+def identity(message: Diagnostic) -> str:
+    """The same for the same message in another build, wherever its line has moved to."""
+    text = _CLONES.sub("", _PLACES.sub("#", message.message))
+    parts = (message.tool, message.flag or message.severity, message.file, message.function, text)
+    return ":".join(part or "" for part in parts)
 
 
 def first_error(lines: Iterable[str]) -> Diagnostic | None:

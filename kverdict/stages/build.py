@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import shutil
 from pathlib import Path
 
-from kverdict import elf
+from kverdict import elf, ledger
 from kverdict.disk import DISK_NEEDED, disk_full
 from kverdict.errors import InfraError
 from kverdict.findings import warnings
@@ -27,8 +26,6 @@ VMLINUX = Path("vmlinux")
 HOURS = 3600.0
 LOG_LIMIT = 256 << 20
 
-# "  CC      virt/kvm/guest_memfd.o" (scripts/Kbuild.include, the short form of a command).
-_STEP = re.compile(r"^  ([A-Z][A-Z0-9_]{1,9})(?: \[M\])? +(\S+)")
 _NO_SPACE = os.strerror(errno.ENOSPC)
 _KILLED = "Killed signal terminated program"  # gcc.cc: the compiler was killed, e.g. for memory
 
@@ -51,6 +48,8 @@ def build(
     killed compiler and a time limit are InfraError, never the patch's failure.
     """
     clean = not has_objects(obj)
+    if clean:
+        ledger.forget(obj)
     sandbox = make_sandbox(src, obj, ccache, isolation=isolation)
     made = _make(sandbox, log, jobs, progress, limit, clean)
     seconds = made.seconds
@@ -65,9 +64,18 @@ def build(
             seconds += made.seconds
             if not made.ok:
                 _raise_if_ours(made, log, obj)
+    said = _told(obj, log)
     if not made.ok:
-        return _failed(log, seconds)
-    return _built(obj, log, seconds, clean)
+        return _failed(log, seconds, said)
+    return _built(obj, log, seconds, clean, said)
+
+
+def _told(obj: Path, log: Path) -> tuple[Diagnostic, ...]:
+    """Warnings of all objects: those that the log has, and those of what was built before."""
+    old = ledger.read(obj) or ledger.Ledger()
+    new = ledger.updated(old, warnings.read_log(log), lambda target: (obj / target).exists())
+    ledger.write(obj, new)
+    return new.warnings
 
 
 def _make(
@@ -96,9 +104,9 @@ class _StepCounter:
         self._count = 0
 
     def __call__(self, line: str) -> None:
-        if step := _STEP.match(line):
+        if step := warnings.step_of(line):
             self._count += 1
-            self._task.update(note=f"{self._count} steps, {step[1]} {step[2]}")
+            self._task.update(note=f"{self._count} steps, {step.verb} {step.target}")
 
 
 def has_objects(obj: Path) -> bool:
@@ -111,6 +119,7 @@ def empty_objects(obj: Path) -> None:
 
     `make clean` would run the tree's code on what may be the culprit.
     """
+    ledger.forget(obj)
     for entry in obj.iterdir():
         if entry.name != ".config":
             remove(entry)
@@ -130,7 +139,7 @@ def _raise_if_ours(made: Finished, log: Path, obj: Path) -> None:
         raise InfraError("the compiler was killed", "free memory or build with fewer --jobs")
 
 
-def _failed(log: Path, seconds: float) -> Build:
+def _failed(log: Path, seconds: float, said: tuple[Diagnostic, ...]) -> Build:
     """Called only when a clean build failed."""
     unknown = Diagnostic(
         severity="error", file=None, line=None, message=f"no message recognised, see {log.name}"
@@ -143,18 +152,7 @@ def _failed(log: Path, seconds: float) -> Build:
         build_id=None,
         bzimage_digest=None,
         first_error=warnings.first_error(warnings.read_log(log)) or unknown,
-        warnings=_warnings(log),
-    )
-
-
-def _warnings(log: Path) -> tuple[Diagnostic, ...]:
-    """By file and line: several jobs of make print in another order each time."""
-    found = warnings.diagnostics(warnings.read_log(log))
-    return tuple(
-        sorted(
-            (item for item in found if item.severity == "warning"),
-            key=lambda item: (item.file or "", item.line or 0, item.message),
-        )
+        warnings=said,
     )
 
 
@@ -169,7 +167,9 @@ def _is_plain(obj: Path, product: Path) -> bool:
     )
 
 
-def _built(obj: Path, log: Path, seconds: float, clean: bool) -> Build:
+def _built(
+    obj: Path, log: Path, seconds: float, clean: bool, said: tuple[Diagnostic, ...]
+) -> Build:
     for product in (VMLINUX, BZIMAGE):
         if not _is_plain(obj, product):
             raise InfraError(f"make succeeded without {product}", f"see {log.name}")
@@ -186,5 +186,5 @@ def _built(obj: Path, log: Path, seconds: float, clean: bool) -> Build:
         build_id=build_id,
         bzimage_digest=file_digest(obj / BZIMAGE),
         first_error=None,
-        warnings=_warnings(log),
+        warnings=said,
     )

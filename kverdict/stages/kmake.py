@@ -38,6 +38,7 @@ def make_command(
         *("-C", str(SRC)),
         f"O={OBJ}",
         f"-j{jobs}",
+        "--output-sync=target",  # what a step says follows its name, with several jobs too
         f"ARCH={ARCH}",
         f"CC={compiler}",
         "LOCALVERSION=",

@@ -121,8 +121,8 @@ def base_kernel(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     jobs = len(os.sched_getaffinity(0))
     request = request_of(settings, series=["none"], tree=TREE, jobs=jobs)
     engine = engine_of(request, settings, tree, Silent())
-    with engine.slot() as slot:
-        built = engine.build(tree.head, slot, tmp_path_factory.mktemp("base"), strangers=False)
+    with engine.line() as line:
+        built = engine.build(tree.head, line, tmp_path_factory.mktemp("base"), strangers=False)
     assert built.build.ok
     return built.folder / BZIMAGE.name
 

@@ -128,11 +128,11 @@ class Machine:
         """Digest of the bzImage that the engine makes of a commit."""
         logs = self.engine.cache / f"logs-{commit}"
         logs.mkdir(exist_ok=True)
-        with self.engine.slot() as slot:
+        with self.engine.line() as line:
             if clean:
-                shutil.rmtree(slot.obj)
-                slot.obj.mkdir()
-            built = self.engine.build(commit, slot, logs, strangers=strangers)
+                shutil.rmtree(line.slot.obj)
+                line.slot.obj.mkdir()
+            built = self.engine.build(commit, line, logs, strangers=strangers)
         assert built.build.ok, (logs / "build.log").read_text()
         assert built.build.bzimage_digest is not None
         return built.build.bzimage_digest

@@ -57,8 +57,8 @@ class Stand:
         )
         self.monkeypatch.setattr(boot, "session", self._session(record))
         self.monkeypatch.setattr(boot, "_LOOK_EVERY", 0)  # a guest that is over at once is seen
-        with engine.slot() as slot:
-            return engine.evaluate(self.commit, record.name, slot, self.evaluations)
+        with engine.line() as line:
+            return engine.evaluate(self.commit, record.name, line, self.evaluations)
 
     @property
     def evaluations(self) -> Path:
@@ -85,13 +85,12 @@ class Stand:
         return session
 
     def _hello(self, folder: Path) -> dict[str, object]:
-        bzimage = self.engine.built_folder(self.commit)
-        assert bzimage is not None
+        evaluation = Evaluation.from_json((folder / "evaluation.json").read_bytes())
         return {
             "event": "hello",
             "version": 1,
             "release": "7.2.0-fake",
-            "build_id": elf.build_id(bzimage / "vmlinux"),
+            "build_id": evaluation.build.build_id if evaluation.build is not None else None,
             "cmdline": "",
             "config_digest": hashlib.sha256((folder / "config").read_bytes()).hexdigest(),
             "kvm": True,
