@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from email.utils import parseaddr
 from itertools import pairwise
 
 from kverdict.git import Repository, failure_of
@@ -18,10 +17,10 @@ from kverdict.text import shorten
 from kverdict.trees import Tree
 
 SIGNED, TOGETHER, FIXES = "signed-off-by", "co-developed-by", "fixes"
-_LONGEST = 400  # characters of a value: Python's reader of addresses takes the square of it
 _SHOWN = 120  # columns
 _PROPER = re.compile(r'([0-9a-f]{12,64}) \("(.+)"\)')
-_NEARLY = re.compile(r"(?:commit )?([0-9a-f]{7,64})\b\W*(.*?)\W*")
+_NEARLY = re.compile(r"(?:commit )?([0-9a-f]{7,64})\b")
+_MOST_FIXES = 20  # of one patch that are looked up, at some ten milliseconds each
 
 
 @dataclass(frozen=True)
@@ -38,13 +37,6 @@ class Remark:
 
     severity: str
     message: str
-
-
-@dataclass(frozen=True)
-class Unknown:
-    """A Fixes tag that could not be looked up, because the tree's history is not there."""
-
-    why: str
 
 
 def trailers_of(repository: Repository, commit: str) -> tuple[Trailer, ...]:
@@ -89,13 +81,17 @@ def _unsigned_co_authors(trailers: Sequence[Trailer]) -> list[Remark]:
 
 def same_person(one: str, other: str) -> bool:
     """The same address, or the same words as a name: people post from more than one address."""
-    (name, address), (other_name, other_address) = (
-        parseaddr(text[:_LONGEST]) for text in (one, other)
-    )
+    (name, address), (other_name, other_address) = _name_and_address(one), _name_and_address(other)
     if address and address.casefold() == other_address.casefold():
         return True
     words = _words(name)
     return bool(words) and words == _words(other_name)
+
+
+def _name_and_address(text: str) -> tuple[str, str]:
+    """As git reads it: a decoded name may hold a comma, at which Python's parseaddr would cut."""
+    name, _, rest = text.rpartition("<")
+    return name.strip(), rest.partition(">")[0].strip()
 
 
 def _words(name: str) -> frozenset[str]:
@@ -105,7 +101,7 @@ def _words(name: str) -> frozenset[str]:
 
 def is_relay(sender: str) -> bool:
     """A mail that b4's web endpoint or a list sent in somebody's name."""
-    name, address = parseaddr(sender[:_LONGEST])
+    name, address = _name_and_address(sender)
     return " via " in name or address.startswith("devnull+")
 
 
@@ -114,27 +110,30 @@ def is_relay(sender: str) -> bool:
 
 def fixes_remarks(
     tree: Tree, before: str, trailers: Sequence[Trailer]
-) -> tuple[list[Remark], list[Unknown]]:
-    """(what is wrong with the Fixes tags of a patch, which of them nobody can look up here).
+) -> tuple[list[Remark], list[str]]:
+    """(what is wrong with the Fixes tags of a patch, why others cannot be looked up here).
 
     ``before`` is the commit that the patch is applied to.  Raises GitFailed.
     """
     remarks: list[Remark] = []
-    unknown: list[Unknown] = []
-    for value in (trailer.value for trailer in trailers if trailer.key == FIXES):
-        named = _PROPER.fullmatch(value)
-        if named is None:
+    unknown: list[str] = []
+    values = [trailer.value for trailer in trailers if trailer.key == FIXES]
+    for value in values[:_MOST_FIXES]:
+        proper = _PROPER.fullmatch(value)
+        if proper is None:
             remarks.append(_badly_written(value))
-            named = _NEARLY.fullmatch(value[:_LONGEST])
+        named = proper or _NEARLY.match(value)
         if named is None:
             continue
         sha = tree.find(named[1])
         if sha is not None:
-            remarks += _compared(tree, before, sha, named[1], named[2])
+            remarks += _compared(tree, before, sha, named[1], proper[2] if proper else None)
         elif why := missing_history(tree, before):
-            unknown.append(Unknown(why))
+            unknown.append(why)
         else:
             remarks.append(Remark("error", f"Fixes: {named[1]}: the tree has no such commit"))
+    if values[_MOST_FIXES:]:
+        remarks.append(Remark("note", f"only the first {_MOST_FIXES} Fixes tags were looked up"))
     return remarks, unknown
 
 
@@ -143,14 +142,14 @@ def _badly_written(value: str) -> Remark:
     return Remark("warning", f"Fixes: {_shown(value)}: not written as {form}")
 
 
-def _compared(tree: Tree, before: str, sha: str, named: str, subject: str) -> list[Remark]:
+def _compared(tree: Tree, before: str, sha: str, named: str, subject: str | None) -> list[Remark]:
     with Repository(tree.repo) as repository:
         real = repository.commit(sha).subject
         ancestor = repository.run("merge-base", "--is-ancestor", sha, before, check=False)
     if not ancestor.ok and ancestor.returncode != 1:
         raise failure_of(ancestor)
     remarks = []
-    if subject and " ".join(subject.split()) != " ".join(real.split()):
+    if subject is not None and " ".join(subject.split()) != " ".join(real.split()):
         remarks.append(Remark("warning", f'Fixes: {named}: its subject is "{_shown(real)}"'))
     if not ancestor.ok:
         remarks.append(

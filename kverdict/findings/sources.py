@@ -15,6 +15,7 @@ from kverdict.models import CheckNote
 from kverdict.text import shorten
 
 LONGEST = 300  # columns of a message
+_READ = 2000  # characters of a message that are looked at
 _CHECKPATCH = re.compile(r"(.*?):(\d{1,9}): (ERROR|WARNING|CHECK):([A-Z0-9_]+): (.*)")
 _SEVERITIES = {"ERROR": "error", "WARNING": "warning", "CHECK": "note"}
 # Of perl, until 6.15, "FILE:LINE: warning: TEXT"; of Python "Warning: FILE:LINE TEXT".
@@ -23,7 +24,7 @@ _KERNEL_DOC = re.compile(
     r"(?:(?P<then>warning|error): )?(?P<text>.+)"
 )
 _REPORT = re.compile(r"(?P<place>.+?):(?P<line>\d{1,9}):\d+-\d+: (?P<text>.+)")
-_OTHER_LINES = re.compile(r"\b(lines?) \d+(?:,\d+)*")
+_OTHER_LINES = re.compile(r"\b(lines?) [\d,]+")
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,12 @@ def _of_checkpatch(match: re.Match[str], patch: int, paths: Collection[str]) -> 
         severity=_SEVERITIES[match[3]],
         file=file,
         line=int(match[2]) or None if file is not None else None,
-        message=shorten(f"{match[4]}: {match[5]}", LONGEST),
+        message=shorten(f"{match[4]}: {match[5][:_READ]}", LONGEST),
     )
 
 
 def read_kernel_doc(output: str, versions: Collection[Version]) -> dict[Version, set[Said]]:
-    """The messages of ``kernel-doc -none`` about these files."""
+    """The messages of ``kernel-doc -none``, run on the ``place`` of these files."""
     return _by_version(_KERNEL_DOC, output, versions, _kernel_doc_severity)
 
 
@@ -88,7 +89,7 @@ def _kernel_doc_severity(match: re.Match[str]) -> str | None:
 def read_report(
     output: str, versions: Collection[Version], script: str
 ) -> dict[Version, set[Said]]:
-    """What one semantic patch reported (``spatch -D report``) about these files."""
+    """What one semantic patch reported (``spatch -D report --dir .``) about these files."""
     spoken = _by_version(_REPORT, output, versions, _report_severity)
     return {
         version: {Said(said.line, said.severity, f"{said.text} ({script})") for said in all_said}
@@ -109,12 +110,11 @@ def _by_version(
     known = {version.place: version for version in versions}
     spoken: dict[Version, set[Said]] = {}
     for match in (form.fullmatch(line) for line in output.splitlines()):
-        if match is None or match["place"] not in known:
-            continue
-        severity = severity_of(match)
-        if severity is not None:
-            said = Said(int(match["line"]), severity, shorten(match["text"], LONGEST))
-            spoken.setdefault(known[match["place"]], set()).add(said)
+        version = known.get(match["place"].removeprefix("./")) if match else None
+        severity = severity_of(match) if match else None
+        if match and version and severity:
+            said = Said(int(match["line"]), severity, shorten(match["text"][:_READ], LONGEST))
+            spoken.setdefault(version, set()).add(said)
     return spoken
 
 

@@ -41,6 +41,7 @@ FILES_SECONDS = 300.0  # kernel-doc on FILES_AT_ONCE files: 20 ms each
 FILES_AT_ONCE = 200
 COCCI_SECONDS = 900.0  # all semantic patches together
 MOST_NOTES = 200  # of one tool on one patch
+MOST_OUTPUT = 16 << 20  # bytes of one run: more is no report that anybody could read
 
 # All that the scripts open in the tree, and what checkpatch.pl knows a kernel by.
 _JUDGES = (
@@ -90,19 +91,20 @@ class _Bench:
     judges: Path  # of the base
     versions: Path
     there: frozenset[Version]
-    touched: tuple[tuple[str, ...], ...]  # paths of each patch
+    touched: tuple[tuple[str, ...], ...]  # C files and headers of each patch
     isolation: Isolation
 
     def has(self, path: str) -> bool:
         return (self.judges / path).exists()
 
-    def of_kind(self, *suffixes: str) -> list[Version]:
-        return sorted(one for one in self.there if PurePosixPath(one.path).suffix in suffixes)
+    @property
+    def files(self) -> list[Version]:
+        return sorted(self.there)
 
     def run(
         self, argv: Sequence[str], *, cwd: Path, timeout: float, stdin: bytes = b""
     ) -> Finished:
-        """Inside; raises _Broken when the program is not installed or over its time."""
+        """Inside; raises _Broken when the program is not installed, or over its limits."""
         sandbox = Sandbox(
             binds=(Bind(self.judges, SRC), Bind(self.versions, VERSIONS)),
             env={"GIT_DIR": "/nonexistent"},  # checkpatch.pl would ask git
@@ -112,6 +114,8 @@ class _Bench:
         done = sandbox.run(argv, stdin=stdin, timeout=timeout)
         if done.stopped is not None:
             raise _Broken(done.stopped)
+        if len(done.stdout) + len(done.stderr) > MOST_OUTPUT:
+            raise _Broken(f"it printed more than {MOST_OUTPUT} bytes")
         if done.returncode == _NOT_FOUND:
             raise _Broken(f"not installed: {_last_words(done)}")
         return done
@@ -134,7 +138,8 @@ def check(
     disk or the sandbox only.
     """
     collected = _Collected()
-    _check_trailers(collected, series, applied, mbox, tree)
+    with progress.task("checking trailers"):
+        _check_trailers(collected, series, applied, mbox, tree)
     with _bench(applied, tree, isolation) as bench:
         with progress.task("checkpatch") as task, collected.check("checkpatch"):
             collected.notes += _checkpatch(bench, applied.patches, tree, task)
@@ -164,7 +169,7 @@ def _check_trailers(
         collected.notes += _remarked("DCO", patch, origin_remarks(author, sender, trailers))
         remarks, unknown = fixes_remarks(tree, before, trailers)
         collected.notes += _remarked("Fixes", patch, remarks)
-        untold += [one.why for one in unknown]
+        untold += unknown
         before = patch.commit
     collected.ran.append("DCO")
     if untold:
@@ -183,7 +188,7 @@ def _senders(series: Series, mbox: Path) -> list[str | None]:
 
 
 def _remarked(tool: str, patch: AppliedPatch, remarks: Sequence[Remark]) -> list[CheckNote]:
-    return [
+    notes = [
         CheckNote(
             tool=tool,
             patch=patch.number,
@@ -194,6 +199,7 @@ def _remarked(tool: str, patch: AppliedPatch, remarks: Sequence[Remark]) -> list
         )
         for remark in remarks
     ]
+    return _at_most(notes)
 
 
 # --- the bench ------------------------------------------------------------------------------------
@@ -201,9 +207,9 @@ def _remarked(tool: str, patch: AppliedPatch, remarks: Sequence[Remark]) -> list
 
 @contextmanager
 def _bench(applied: Applied, tree: Tree, isolation: Isolation) -> Iterator[_Bench]:
-    """The base's scripts and all versions of the touched files, in folders that go afterwards."""
+    """The base's scripts and all versions of the touched C files, in folders that go afterwards."""
     home = tree.repo.parent / "am"
-    touched = tuple(patch.paths for patch in applied.patches)
+    touched = tuple(tuple(filter(_is_c, patch.paths)) for patch in applied.patches)
     with Repository(tree.repo) as repository:
         listed = repository.run(
             "ls-tree", "-r", "-z", "--name-only", "--full-tree", applied.base, "--", *_JUDGES
@@ -225,20 +231,22 @@ def _bench(applied: Applied, tree: Tree, isolation: Isolation) -> Iterator[_Benc
 def _write_versions(
     folder: Path, applied: Applied, touched: Sequence[Sequence[str]], tree: Tree
 ) -> frozenset[Version]:
-    """The C files among the touched ones, as each patch leaves them; gives those that exist."""
+    """The touched files as each patch leaves them; gives those that exist."""
     commits = (applied.base, *(patch.commit for patch in applied.patches))
     there = set()
     with Repository(tree.repo) as repository:
         for version in versions_of(touched):
             content = repository.show_file(commits[version.patch], version.path)
-            if content is None:
-                continue
-            there.add(version)
-            if PurePosixPath(version.path).suffix in (".c", ".h"):
+            if content is not None:
+                there.add(version)
                 place = folder / version.place
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_bytes(content)
     return frozenset(there)
+
+
+def _is_c(path: str) -> bool:
+    return PurePosixPath(path).suffix in (".c", ".h")
 
 
 # --- the tree's scripts ---------------------------------------------------------------------------
@@ -278,7 +286,7 @@ def _kernel_doc(bench: _Bench, task: Task) -> list[CheckNote]:
     """Without -Wall, as the build itself runs it (cmd_checkdoc in scripts/Makefile.build)."""
     if not bench.has(KERNEL_DOC):
         raise _Broken(f"this tree has no {KERNEL_DOC}")
-    files = bench.of_kind(".c", ".h")
+    files = bench.files
     spoken: dict[Version, set[Said]] = {}
     for start in range(0, len(files), FILES_AT_ONCE):
         some = files[start : start + FILES_AT_ONCE]
@@ -299,7 +307,7 @@ def _coccicheck(bench: _Bench, task: Task) -> tuple[list[CheckNote], list[Absent
     scripts = _reporting(bench.judges)
     if not scripts:
         raise _Broken(f"this tree has no reporting scripts in {COCCI}")
-    files = bench.of_kind(".c", ".h")
+    files = bench.files
     if not files:
         return [], []
     until = time.monotonic() + COCCI_SECONDS
