@@ -36,7 +36,7 @@ from kverdict.runs import (
     scratch_homes,
     sweep,
 )
-from kverdict.sandbox import Sandbox
+from kverdict.sandbox import SYSTEM_PATH, Sandbox
 from kverdict.settings import Settings
 from kverdict.verify import Request, command_of
 
@@ -55,6 +55,13 @@ TOOLS = (  # how each tells its version
     ("bison", "--version"),
     ("ccache", "--version"),
     ("busybox",),
+)
+OPTIONAL = (  # without it: what a report then lacks
+    ("perl", "checkpatch"),
+    ("python3", "kernel-doc"),
+    ("sparse", "sparse"),
+    ("spatch", "coccicheck (Debian's coccinelle)"),
+    ("addr2line", "files and lines of a crash (Debian's binutils)"),
 )
 _SECONDS = 30.0
 
@@ -78,6 +85,7 @@ class Finding:
 def examine(settings: Settings, progress: Progress) -> Iterator[Finding]:
     """All that is there to say, tools first; nothing is changed."""
     yield from tools()
+    yield from optional_tools()
     yield sandbox()
     yield accelerator()
     folders = {"runs": settings.runs_folder, "cache": settings.cache_folder}
@@ -106,8 +114,21 @@ def tools() -> Iterator[Finding]:
         if shutil.which(command[0]) is None:
             yield Finding(Mark.WRONG, f"{command[0]} is not installed: run `make setup`")
         else:
-            said = run(command, timeout=_SECONDS).text.splitlines()
-            yield Finding(Mark.GOOD, f"{command[0]}: {said[0] if said else 'no version'}")
+            yield _version(command)
+
+
+def optional_tools() -> Iterator[Finding]:
+    """Those that strengthen the evidence; in the sandbox only the system's own are seen."""
+    for name, lost in OPTIONAL:
+        if shutil.which(name, path=SYSTEM_PATH) is None:
+            yield Finding(Mark.NOTE, f"{name} is not installed: no {lost}")
+        else:
+            yield _version((name, "--version"))
+
+
+def _version(command: tuple[str, ...]) -> Finding:
+    said = run(command, timeout=_SECONDS).text.strip().splitlines()
+    return Finding(Mark.GOOD, f"{command[0]}: {said[0] if said else 'no version'}")
 
 
 def sandbox() -> Finding:

@@ -53,7 +53,7 @@ _ETC = (
     "nsswitch.conf",
 )
 _MERGED_USR = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _KVM = Path("/dev/kvm")
 _USERNS_SWITCHES = (  # 0 in any of them: only root makes user namespaces here
     Path("/proc/sys/user/max_user_namespaces"),
@@ -316,7 +316,7 @@ def _prlimit(limits: Limits) -> list[str]:
 
 
 def _full_environment(env: Mapping[str, str]) -> dict[str, str]:
-    return {"PATH": _SYSTEM_PATH, "LC_ALL": "C", "HOME": "/nonexistent", "TMPDIR": "/tmp", **env}
+    return {"PATH": SYSTEM_PATH, "LC_ALL": "C", "HOME": "/nonexistent", "TMPDIR": "/tmp", **env}
 
 
 def _environment(env: Mapping[str, str]) -> list[str]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -199,6 +200,21 @@ def test_without_tools_nothing_works(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     assert {finding.mark for finding in doctor.tools()} == {Mark.WRONG}
     assert doctor.sandbox().mark is Mark.WRONG
+
+
+def test_what_is_optional_is_a_note_with_what_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "SYSTEM_PATH", "/nowhere")
+    found = {finding.text: finding.mark for finding in doctor.optional_tools()}
+    assert set(found.values()) == {Mark.NOTE}
+    assert "spatch is not installed: no coccicheck (Debian's coccinelle)" in found
+
+
+@pytest.mark.host
+def test_optional_tools_say_their_version() -> None:
+    found = [finding for finding in doctor.optional_tools() if finding.mark is Mark.GOOD]
+    assert len(found) == len(doctor.OPTIONAL)
+    for finding in found:
+        assert re.search(r": .*\d+\.\d+", finding.text)
 
 
 def pipeline(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
