@@ -237,9 +237,7 @@ _ENTRY = re.compile(
     )$""",
     re.VERBOSE,
 )
-_TRACE_END = re.compile(
-    r"^ ?(?:</(?:TASK|IRQ|NMI)>|RIP: 0033:|(?:Allocated|Freed) by task|---\[ end )"
-)
+_TRACE_END = re.compile(r"^ ?(?:</(?:TASK|IRQ|NMI)>|RIP: |(?:Allocated|Freed) by task|---\[ end )")
 _NUMBER = re.compile(
     r"0x[0-9a-fA-F]+|(?<![\w-])[0-9a-f]{8,16}(?!\w)|(?:CPU|cpu) ?#?\d+|(?<![\w-])\d+"
 )
@@ -435,10 +433,7 @@ def _benign(allowed: Iterable[tuple[_Report, Entry | None]]) -> tuple[BenignLine
 
 
 def _splat(report: _Report, expired: Entry | None = None) -> Splat:
-    function = report.title.get("function") or _function(report)
-    if function is not None and _REPORTERS.match(function):
-        function = _first_frame(report.lines) or function
-    name = _plain(function) if function is not None else None
+    name = _function(report)
     words = {"what": "", "at": "?", "tool": "", **report.title, "function": name or "?"}
     # UBSAN gets the compiler's full path; the tree is at /src in every build.
     words["at"] = words["at"].removeprefix(f"{SRC}/")
@@ -460,23 +455,30 @@ def _splat(report: _Report, expired: Entry | None = None) -> Splat:
 
 
 def _function(report: _Report) -> str | None:
-    """Where it happened: the instruction pointer, the lock's place, or the first caller."""
+    """Where it happened: what the headline names, the instruction pointer, the lock's place, or
+    the first frame; its caller when all it does is to report."""
+    named = report.title.get("function") or _named_after(report.lines)
+    name = plain_name(named) if named is not None else None
+    if name is None or _REPORTERS.match(name):
+        return _first_frame(report.lines) or name
+    return name
+
+
+def _named_after(lines: Sequence[KernelLine]) -> str | None:
     for pattern in (_RIP, _LOCK_AT):
-        for line in report.lines:
+        for line in lines:
             if found := pattern.search(line.text):
                 return found["function"]
-    return _first_frame(report.lines)
+    return None
 
 
 def _first_frame(lines: Sequence[KernelLine]) -> str | None:
     """The first stack frame that does not merely report; "? " frames are left-overs."""
-    for line in lines:
-        if (found := _FRAME.match(line.text)) and not _REPORTERS.match(found["function"]):
-            return found["function"]
-    return None
+    frames = (plain_name(found["function"]) for line in lines if (found := _FRAME.match(line.text)))
+    return next((name for name in frames if not _REPORTERS.match(name)), None)
 
 
-def _plain(function: str) -> str:
+def plain_name(function: str) -> str:
     """Without what the compiler appends to a copy of it (.isra.0, .constprop.0, .cold)."""
     return _SUFFIX.sub("", function)
 
@@ -488,7 +490,7 @@ def _frames(report: _Report, function: str | None) -> tuple[str, ...]:
     """
     own = [line for line in report.lines if line.caller == report.first.caller]
     trace = _trace(own) or _trace(report.lines)
-    plain = [_plain(name) for name in trace if not _REPORTERS.match(name)]
+    plain = [name for name in map(plain_name, trace) if not _REPORTERS.match(name)]
     told = report.title.get("function")
     if function is not None and (told or not plain):
         plain = plain[plain.index(function) :] if function in plain else [function, *plain]
@@ -499,8 +501,8 @@ def _frames(report: _Report, function: str | None) -> tuple[str, ...]:
 def _trace(lines: Sequence[KernelLine]) -> list[str]:
     """The first stack trace; "? " frames are left-overs.
 
-    The frames of an interrupt are a trace of their own: whom it interrupted does not matter.
-    Without any frame in it, it is that of a detector that shows the interrupted task.
+    It ends where the kernel was entered, also by an interrupt or a fault in the kernel itself: whom
+    that interrupted does not matter.
     """
     at: list[str] = []
     frames: list[str] = []

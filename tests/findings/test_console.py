@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import re
+from datetime import date
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kverdict.allowlist import Allowlist, load
 from kverdict.errors import InfraError
 from kverdict.findings.console import (
     EXCERPT_LINES,
@@ -18,7 +21,7 @@ from kverdict.findings.console import (
     scan,
     scan_text,
 )
-from kverdict.models import Splat, SplatKind
+from kverdict.models import BenignLine, Splat, SplatKind
 
 CONSOLES = Path(__file__).parents[1] / "data" / "consoles"
 
@@ -141,6 +144,16 @@ LOCKUP, STALL, HUNG = SplatKind.LOCKUP, SplatKind.RCU_STALL, SplatKind.HUNG_TASK
             ],
         ),
         ("hung-task", [(HUNG, "task python3 blocked", "lkdtm_HUNG_TASK")]),
+        (
+            "symbols",
+            [
+                (WARN, "in lkdtm_WARNING", "lkdtm_WARNING"),
+                (WARN, "in lkdtm_WARNING_MESSAGE", "lkdtm_WARNING_MESSAGE"),
+                (WARN, "in lkdtm_REFCOUNT_INC_OVERFLOW", "lkdtm_REFCOUNT_INC_OVERFLOW"),
+                (OOPS, "kernel NULL pointer dereference in lkdtm_EXCEPTION", "lkdtm_EXCEPTION"),
+                (PANIC, "Fatal exception", None),
+            ],
+        ),
     ],
 )
 def test_a_recorded_console(name: str, expected: list[tuple[SplatKind, str, str | None]]) -> None:
@@ -412,3 +425,230 @@ def test_any_text_is_scanned_or_refused(text: str) -> None:
 @given(st.text(alphabet=st.characters(blacklist_characters="["), max_size=200))
 def test_a_program_s_text_adds_no_splat(text: str) -> None:
     assert found(console("fine") + text) == ()
+
+
+# --- frames and fingerprints ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "frames"),
+    [
+        ("null-pointer", "lkdtm_EXCEPTION lkdtm_do_action direct_entry full_proxy_write vfs_write"),
+        # Its caller had no frame yet: the unwinder has it as "? lkdtm_do_action".
+        ("symbols", "lkdtm_WARNING direct_entry full_proxy_write vfs_write ksys_write"),
+        ("sysrq", "sysrq_handle_crash __handle_sysrq write_sysrq_trigger proc_reg_write vfs_write"),
+        # Not whom the interrupt interrupted.
+        ("bug-in-hardirq", "bug_in_hardirq hrtimer_interrupt __sysvec_apic_timer_interrupt"),
+        ("early-kasan", "rcu_is_watching trace_hardirqs_off_finish irqentry_enter"),
+        # Neither schedule() nor what waits in it.
+        ("hung-task", "lkdtm_HUNG_TASK lkdtm_do_action direct_entry full_proxy_write vfs_write"),
+        ("soft-lockup", "lkdtm_SOFTLOCKUP direct_entry full_proxy_write vfs_write ksys_write"),
+        ("spinlock", "lkdtm_SPINLOCKUP"),  # no trace, but where the lock was taken
+    ],
+)
+def test_the_frames_of_a_recorded_report(name: str, frames: str) -> None:
+    expected = tuple(frames.split())
+    assert recorded(name)[0].frames[: len(expected)] == expected
+
+
+def test_the_frames_end_where_the_kernel_was_entered() -> None:
+    last = {splat.frames[-1] for log in sorted(CONSOLES.glob("*.log")) for splat in traced(log)}
+    assert last == {
+        *("__x64_sys_write", "__x64_sys_close", "exc_page_fault", "khugepaged"),
+        *("sysvec_apic_timer_interrupt", "common_interrupt", "lkdtm_SPINLOCKUP"),
+    }
+
+
+def traced(log: Path) -> list[Splat]:
+    if log.stem == "not-a-kernel":
+        return []
+    return [splat for splat in scan(log).splats if splat.frames]
+
+
+def test_the_functions_of_the_frames_have_no_suffix() -> None:
+    text = console(
+        "BUG: scheduling while atomic: a/1/0x2",
+        " dump_stack_lvl+0x1/0x2",
+        " __schedule_bug.cold+0x1/0x2",
+        " inner.isra.0+0x1/0x2",
+        " outer.constprop.0.isra.0+0x1/0x2",
+    )
+    assert only(text).frames == ("inner", "outer")
+
+
+def test_no_more_frames_than_eight() -> None:
+    frames = [f" f{n}+0x1/0x2" for n in range(20)]
+    assert only(console("BUG: x", *frames)).frames == tuple(f"f{n}" for n in range(8))
+
+
+def test_a_fingerprint_can_be_read_and_typed() -> None:
+    """They are compared with those of older runs: another one is another finding.
+
+    printf 'WARN\\0\\0lkdtm_WARNING\\0direct_entry' | sha256sum
+    """
+    assert [splat.fingerprint for splat in recorded("symbols")] == [
+        "WARN-lkdtm_WARNING-a824b6a4",
+        "WARN-lkdtm_WARNING_MESSAGE-428ea2b4",
+        "WARN-lkdtm_REFCOUNT_INC_OVERFLOW-c9485947",
+        "oops-lkdtm_EXCEPTION-8f5283b1",
+        "panic-Fatal-exception-f76ea0d1",
+    ]
+
+
+def test_two_reports_of_the_recorded_consoles_have_one_fingerprint_only_when_they_are_one() -> None:
+    same: dict[str, set[tuple[SplatKind, str | None]]] = {}
+    for name in ("warnings", "null-pointer", "bug", "bug-in-hardirq", "panic", "sysrq", "spinlock"):
+        for splat in recorded(name):
+            same.setdefault(splat.fingerprint, set()).add((splat.kind, splat.function))
+    assert {len(splats) for splats in same.values()} == {1}
+    assert len(same) == 5 + 2 + 1 + 2 + 1 + 1 + 4 + 1
+
+
+@st.composite
+def _elsewhere(draw: st.DrawFn) -> list[tuple[str, str]]:
+    """What another boot, build or caller changes in a recorded console, as substitutions."""
+    number = st.integers(1, 99999)
+    comm = draw(st.text("abcxyz", min_size=1, max_size=15))
+    pid, cpu, line = draw(number), draw(st.integers(0, 15)), draw(number)
+    offset, address = draw(st.integers(1, 0xFFFF)), draw(st.integers(1 << 60, (1 << 64) - 1))
+    return [
+        (r"\+0x[0-9a-f]+/0x[0-9a-f]+", f"+{offset:#x}/{offset + 9:#x}"),
+        (r"\b[0-9a-f]{16}\b", f"{address:016x}"),
+        (r"\.c:\d+", f".c:{line}"),
+        (r"\bpython3([/:])\d+", rf"{comm}\g<1>{pid}"),
+        (r"\bpython3\b", comm),
+        (r"\bpid([ :]+)\d+", rf"pid\g<1>{pid}"),
+        (r"PID: \d+", f"PID: {pid}"),
+        (r"CPU(: |#)\d+", rf"CPU\g<1>{cpu}"),
+        (r"\]\[( *)T49\]", rf"][\g<1>T{pid}]"),
+        (r" (lkdtm_\w+|__fput)\+", draw(st.sampled_from([r" \1+", r" \1.isra.0+"]))),
+        (r" (vfs_write|ksys_write|__x64_sys_write)\+", " io_write+"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["warnings", "null-pointer", "bug", "bug-in-hardirq", "spinlock", "soft-lockup", "hung-task"],
+)
+@settings(max_examples=20)
+@given(changes=_elsewhere())
+def test_the_same_crash_elsewhere_has_the_same_fingerprint(
+    name: str, changes: list[tuple[str, str]]
+) -> None:
+    text = (CONSOLES / f"{name}.log").read_text()
+    for old, new in changes:
+        text = re.sub(old, new, text)
+    expected = [splat.fingerprint for splat in recorded(name)]
+    assert [splat.fingerprint for splat in found(text)] == expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("direct_entry", "other_entry"),  # who called
+        ("lkdtm_EXCEPTION", "lkdtm_OTHER"),  # where
+        ("BUG: kernel NULL pointer dereference, address: 0", "kernel BUG at mm/x.c:1!"),  # what
+    ],
+)
+def test_another_crash_has_another_fingerprint(old: str, new: str) -> None:
+    text = (CONSOLES / "symbols.log").read_text()
+    ours = recorded("symbols")[3].fingerprint
+    assert ours in {splat.fingerprint for splat in found(text)}
+    assert ours not in {splat.fingerprint for splat in found(text.replace(old, new))}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("BUG: Bad page state in process a  pfn:00010", "BUG: Bad page map in process a", False),
+        ("BUG: KASAN: use-after-free in f+0x1/0x9", "BUG: KASAN: bad-free in f+0x2/0x9", False),
+        ("UBSAN: a in mm/x.c:3:1", "UBSAN: a in mm/x.c:4:2", True),
+        ("UBSAN: a in mm/x.c:3:1", "UBSAN: a in mm/y.c:3:1", False),
+        ("kernel BUG at mm/x.c:3!", "kernel BUG at mm/x.c:9!", True),
+        ("kernel BUG at mm/x.c:3!", "kernel BUG at mm/y.c:3!", False),
+        ("INFO: task a:1 blocked for more than 9 seconds.", "INFO: task b:2 blocked for more"
+         " than 9 seconds.", True),
+        ("WARNING: ext4 lost 12 pages at 0xff1", "WARNING: ext4 lost 3 pages at 0x1", True),
+        ("WARNING: ext4 lost pages", "WARNING: ext3 lost pages", False),
+        ("BUG kmalloc-64 (Tainted: G    B  ): Poison overwritten",
+         "BUG kmalloc-64 (Not tainted): Poison overwritten", True),
+        ("BUG kmalloc-64 (Not tainted): Poison overwritten",
+         "BUG kmalloc-8 (Not tainted): Poison overwritten", False),
+        ("watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [a:1]",
+         "watchdog: CPU0: Watchdog detected hard LOCKUP on cpu 1", False),
+        # 6.12 and 7.2
+        ("WARNING: CPU: 0 PID: 9 at mm/x.c:3 do_it+0x1/0x20",
+         "WARNING: mm/x.c:7 at do_it+0x9/0x30, CPU#1: a/9", True),
+    ],
+)  # fmt: skip
+def test_reports_without_a_trace(one: str, other: str, same: bool) -> None:
+    assert (only(console(one)).fingerprint == only(console(other)).fingerprint) == same
+
+
+# --- lines that are allowed -----------------------------------------------------------------------
+
+BENIGN = "WARNING: Flushing system-wide workqueues will be prohibited in near future."
+ALLOW = load(None, date(2026, 11, 23))
+
+
+def test_a_line_that_is_allowed_is_no_splat_and_is_told_with_its_reason() -> None:
+    text = console("fine", BENIGN, " dump_stack_lvl+0x1/0x2", " f+0x1/0x2", BENIGN, "fine")
+    seen = scan_text(text, allow=ALLOW)
+    assert seen.splats == ()
+    assert seen.benign == (
+        BenignLine(
+            text=BENIGN, reason="announces a change; no fault happened", expires="2027-11-30"
+        ),
+    )
+
+
+def test_a_report_that_is_allowed_is_allowed_with_its_cut_here() -> None:
+    text = console("------------[ cut here ]------------", BENIGN, "---[ end trace 0 ]---")
+    assert scan_text(text, allow=ALLOW).splats == ()
+
+
+def test_an_entry_that_has_expired_says_so_in_the_finding() -> None:
+    late = Allowlist(ALLOW.entries, date(2027, 12, 1))
+    (splat,) = scan_text(console(BENIGN), allow=late).splats
+    assert splat.title == (
+        "Flushing system-wide workqueues will be prohibited in near future."
+        " (it was allowed until 2027-11-30: announces a change; no fault happened)"
+    )
+    assert splat.fingerprint == only(console(BENIGN)).fingerprint
+    assert scan_text(console(BENIGN), allow=late).benign == ()
+
+
+@pytest.mark.parametrize(
+    "crash",
+    [
+        ("Oops: general protection fault: 0000 [#1]", "RIP: 0010:f+0x1/0x2"),
+        ("BUG: kernel NULL pointer dereference, address: 0", "Oops: Oops: 0000 [#1] SMP"),
+        ("kernel BUG at mm/x.c:1!", "Oops: invalid opcode: 0000 [#1]"),
+        ("Kernel panic - not syncing: x",),
+        ("WARNING: mm/x.c:3 at do_it+0x1/0x20, CPU#1: a/9",),
+    ],
+)
+def test_an_allowed_line_hides_no_crash_after_it(crash: tuple[str, ...]) -> None:
+    alone = [splat.fingerprint for splat in found(console(*crash))]
+    seen = scan_text(console(BENIGN, *crash), allow=ALLOW)
+    assert [splat.fingerprint for splat in seen.splats] == alone
+    assert len(seen.benign) == 1
+
+
+def test_nothing_allows_a_crash(tmp_path: Path) -> None:
+    file = tmp_path / "allow.toml"
+    lines = [
+        "Kernel panic - not syncing: mine",
+        "kernel BUG at mm/mine.c:1!",
+        "Oops: mine: 0000 [#1]",
+    ]
+    file.write_text(
+        "".join(
+            f"[[allow]]\npattern = '{re.escape(line)}'\nreason = 'x'\nexpires = 2027-01-01\n"
+            for line in lines
+        )
+    )
+    allow = load(file, date(2026, 11, 23))
+    for line in lines:
+        assert allow.find(line) is not None
+        assert len(scan_text(console(line), allow=allow).splats) == 1

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+import re
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from kverdict.allowlist import BUILT_IN, Allowlist, load, read
+from kverdict.errors import UserError
+
+TODAY = date(2026, 11, 23)
+GOOD = """
+[[allow]]
+pattern = "WARNING: the firmware of \\\\w+ is old"
+reason = "about the firmware"
+expires = 2026-12-31
+link = "https://example.org/1"
+"""
+LINE = "WARNING: the firmware of x64 is old"
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "allow.toml"
+    file.write_text(text)
+    return file
+
+
+def test_an_entry_counts_up_to_its_last_day(tmp_path: Path) -> None:
+    (entry,) = read(written(tmp_path, GOOD))
+    assert (entry.reason, entry.expires, entry.link) == (
+        "about the firmware",
+        date(2026, 12, 31),
+        "https://example.org/1",
+    )
+    assert Allowlist((entry,), date(2026, 12, 31)).counts(entry)
+    assert not Allowlist((entry,), date(2027, 1, 1)).counts(entry)
+
+
+def test_an_entry_is_for_the_whole_line_and_no_other(tmp_path: Path) -> None:
+    allow = load(written(tmp_path, GOOD), TODAY)
+    assert allow.find(LINE) is not None
+    assert allow.find(f"{LINE}: oops") is None
+    assert allow.find(f"a {LINE}") is None
+
+
+def test_an_entry_that_counts_wins_over_one_that_has_expired(tmp_path: Path) -> None:
+    old = GOOD.replace("2026-12-31", "2025-12-31").replace("about", "was about")
+    allow = load(written(tmp_path, old + GOOD), TODAY)
+    found = allow.find(LINE)
+    assert found is not None
+    assert found.reason == "about the firmware"
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        (('reason = "about the firmware"', ""), "entry 1: reason: Field required"),
+        (('"about the firmware"', '"  "'), "entry 1: reason: String should have at least 1"),
+        (("expires = 2026-12-31", ""), "entry 1: expires: Field required"),
+        (("2026-12-31", "2026"), "entry 1: expires: Input should be a valid date"),
+        (("2026-12-31", '"soon"'), "entry 1: expires: Input should be a valid date"),
+        (("pattern", "patern"), "entry 1: pattern: Field required"),
+        (("[[allow]]", "[[allow]]\nwhy = 1"), "entry 1: why: Extra inputs"),
+        (("\\\\w+", "("), "entry 1: 'WARNING: the firmware of ( is old' is no pattern"),
+        (("[[allow]]", "[[allowed]]"), "only [[allow]] tables belong here"),
+        (("[[allow]]", "[allow]"), "only [[allow]] tables belong here"),
+        (("[[allow]]", "allow"), "is not TOML"),
+    ],
+)
+def test_an_entry_that_is_not_whole(tmp_path: Path, changed: tuple[str, str], named: str) -> None:
+    file = written(tmp_path, GOOD.replace(*changed))
+    with pytest.raises(UserError, match=f"^{re.escape(f'{file}')}.*{re.escape(named)}"):
+        read(file)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        ".*",
+        "",
+        "WARNING.*",
+        ".*function.*",
+        "WARNING: [^,]*, CPU#0.*",
+        "BUG: KASAN: slab-use-after-free in .*",
+        "INFO: task .* blocked for more than .*",
+        "(?:kernel BUG at|x) .*",
+    ],
+)
+def test_an_entry_that_would_allow_anything(tmp_path: Path, pattern: str) -> None:
+    text = f"{GOOD}[[allow]]\npattern = '{pattern}'\nreason = 'x'\nexpires = 2027-01-01\n"
+    with pytest.raises(UserError, match=r"allow\.toml: entry 2: .*(would allow|at least 1 char)"):
+        read(written(tmp_path, text))
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none\.toml cannot be read"):
+        read(tmp_path / "none.toml")
+    (tmp_path / "bytes.toml").write_bytes(b"\xff")
+    with pytest.raises(UserError, match=r"bytes\.toml is not TOML"):
+        read(tmp_path / "bytes.toml")
+
+
+def test_our_own_entries_are_well_formed_and_say_where_to_look() -> None:
+    entries = read(BUILT_IN)
+    assert entries
+    assert all(entry.link for entry in entries)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        # arch/x86/kernel/cpu/mtrr/cleanup.c and kernel/workqueue.c in 6.12 and 7.2
+        "WARNING: BIOS bug: CPU MTRRs don't cover all of memory, losing 12MB of RAM.",
+        "WARNING: BIOS bug: VAR MTRR 3 contains strange UC entry under 1M,"
+        " check with your system vendor!",
+        "WARNING: Flushing system-wide workqueues will be prohibited in near future.",
+    ],
+)
+def test_the_lines_that_our_own_entries_are_for(line: str) -> None:
+    allow = load(None, TODAY)
+    assert allow.counts(allow.find(line))
