@@ -29,6 +29,10 @@ class GuestSettings(Frozen):
     bench_mib: int = Field(16, ge=0, le=4096)
 
 
+class ConsoleSettings(Frozen):
+    allow: str | None = None  # file with entries of the user's own, see kverdict.allowlist
+
+
 class Keep(Frozen):
     """What `runs gc` leaves: so many runs, of so many days, and so much of the cache."""
 
@@ -43,6 +47,7 @@ class Settings(Frozen):
     archive: ArchiveSettings = ArchiveSettings()
     kernel: Kernel = Kernel()
     guest: GuestSettings = GuestSettings()
+    console: ConsoleSettings = ConsoleSettings()
     keep: Keep = Keep()
     cache: str | None = None  # folder; default $XDG_CACHE_HOME/kverdict
     runs: str | None = None  # folder; default runs/ beside pipeline.py
@@ -60,6 +65,11 @@ class Settings(Frozen):
     @property
     def runs_folder(self) -> Path:
         return HOME / "runs" if self.runs is None else _expanded("runs", self.runs)
+
+    @property
+    def allow_file(self) -> Path | None:
+        allow = self.console.allow
+        return None if allow is None else _expanded("console.allow", allow)
 
 
 def _expanded(key: str, text: str) -> Path:

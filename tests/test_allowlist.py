@@ -94,6 +94,14 @@ def test_an_entry_that_would_allow_anything(tmp_path: Path, pattern: str) -> Non
         read(written(tmp_path, text))
 
 
+def test_the_documented_entry_is_a_real_one(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[1] / "docs/boot.md").read_text()
+    example = re.search(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert example is not None
+    allow = load(written(tmp_path, example[1]), TODAY)
+    assert allow.find(LINE) is not None
+
+
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.toml cannot be read"):
         read(tmp_path / "none.toml")

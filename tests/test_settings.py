@@ -41,6 +41,7 @@ def test_the_cache_follows_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         ("[guest]\naccelerator = 'fast'\n", "guest.accelerator"),
         ("[guest]\nbench_mib = -1\n", "guest.bench_mib"),
         ("[archive]\nmidmask = 'lore'\n", "archive.midmask"),
+        ("[console]\nallow = ['a']\n", "console.allow"),
         ("runs = 3\n", "runs"),
         ("runs = \n", "is not TOML"),
     ],
@@ -102,3 +103,10 @@ def test_a_relative_xdg_cache_home_is_ignored(monkeypatch: pytest.MonkeyPatch) -
 def test_the_home_of_a_user_that_does_not_exist() -> None:
     with pytest.raises(UserError, match="there is no home folder to put 'runs' in"):
         _ = Settings(runs="~no-such-user/runs").runs_folder
+
+
+def test_the_file_of_allowed_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/alice")
+    assert Settings().allow_file is None
+    mine = Settings.model_validate({"console": {"allow": "~/allow.toml"}})
+    assert mine.allow_file == Path("/home/alice/allow.toml")
