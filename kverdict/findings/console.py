@@ -517,7 +517,7 @@ def _trace(lines: Sequence[KernelLine]) -> list[str]:
 
 
 def _fingerprint(report: _Report, frames: tuple[str, ...]) -> str:
-    """ "WARN-kvm_gmem_fault-1f6bc0e9": kind, innermost function, digest of what is compared.
+    """Kind, innermost function, digest of what is compared: "WARN-kvm_gmem_fault-1f6bc0e9".
 
     Compared are the kind, the innermost functions, and what was said where that tells two bugs of
     one function apart; without a trace the title without its numbers.  Nothing in it has to be

@@ -72,6 +72,8 @@ def symbolize(
         script = read_left(src / SCRIPT, _SCRIPT_BYTES)
     except InfraError as error:
         return Symbolized(tuple(splats), f"{SCRIPT} of the tree: {error.problem}")
+    if not vmlinux.is_file():
+        return Symbolized(tuple(splats), "there is no vmlinux to look in")
     options = ["-R"] if b'"-R"' in script else []
     sandbox = Sandbox(
         binds=(Bind(src, SRC), Bind(vmlinux, _VMLINUX)), cwd=Path("/tmp"), isolation=isolation

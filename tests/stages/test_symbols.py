@@ -112,6 +112,11 @@ def test_a_tree_without_the_script(tree: Path) -> None:
     )
 
 
+def test_without_a_vmlinux(tree: Path) -> None:
+    told = symbolize(SPLATS, tree, tree / "vmlinux", progress=Silent())
+    assert told == Symbolized(SPLATS, "there is no vmlinux to look in")
+
+
 def test_a_script_that_never_ends_is_ended(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(symbols, "_SECONDS", 1.0)
     (tree / SCRIPT).write_text("read -r a; echo 'lkdtm_WARNING (a.c:1)'; sleep 1000")
