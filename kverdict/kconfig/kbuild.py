@@ -35,8 +35,8 @@ _SOURCES = (".c", ".S", ".rs")
 
 _LIST = re.compile(r"(?P<name>[\w./+-]*?)-(?P<suffix>y|objs|\$\(.*\))")
 _SYMBOL = re.compile(r"\bCONFIG_(\w+)")
-_SYMBOLS = re.compile(r"(?:\$\(CONFIG_\w+\)\s*)+")
-_FILTER_Y = re.compile(r"\$\(filter y,([^)]*\)[^)]*)\)\)?")
+_VALUE = re.compile(r"\$\(CONFIG_\w+\)")
+_FILTER = "$(filter y,"
 _INNERMOST = re.compile(r"\$[({]([\w-]+)[)}]")
 _ADDPREFIX = re.compile(r"\$\(addprefix ([^,()$]*),([^()$]*)\)")
 _DIRECTIVES = frozenset({"ifdef", "ifndef", "ifeq", "ifneq", "else", "endif"})
@@ -46,10 +46,11 @@ _OPERATOR = re.compile(r" ?(&&|\|\|) ?")
 _INCLUDE = re.compile(r'#\s*include\s+"([^"]+\.[cS])"')
 
 MAKEFILE_LIMIT = 4 << 20  # bytes
-TOTAL_LIMIT = 64 << 20  # of all Makefiles; Linux 7.2 has 3 MB
+TOTAL_LIMIT = 64 << 20  # of all that is read, and of all values; Linux 7.2 has 6 MB of both
 LONGEST_VALUE = 64 << 10  # characters of a variable
 LONGEST_CONDITION = 2000
-DEEPEST = 30  # includes, and objects in objects in folders
+DEEPEST = 30  # includes, ifs, and objects in objects in folders
+MOST_OVERWRITTEN = 100  # objects in a list that a later := takes away
 
 
 @dataclass
@@ -146,6 +147,8 @@ class Kbuild:
 
     def _read(self, makefile: _Makefile, path: str, depth: int = 0) -> None:
         for line in _logical_lines(self._text(path)):
+            if self._left <= 0:
+                return
             first, _, rest = line.partition(" ")
             if first in ("include", "-include") and depth < DEEPEST:
                 for name in _expand(rest, makefile.variables).split():
@@ -159,17 +162,16 @@ class Kbuild:
 
     def _assign(self, makefile: _Makefile, left: str, operator: str, right: str) -> None:
         value = _expand(right, makefile.variables)
+        self._left -= len(value)
         as_list = _LIST.fullmatch(left)
         if as_list is None:
             _set_variable(makefile.variables, left, operator, value)
             return
-        terms = (
-            *(one.holds for one in makefile.ifs if one.holds),
-            *_suffix_terms(as_list["suffix"]),
-        )
+        ifs = makefile.ifs[:DEEPEST]
+        terms = (*(one.holds for one in ifs if one.holds), *_suffix_terms(as_list["suffix"]))
         # foo-objs and foo-y are two variables of make, and both count.
         key = f"{as_list['name']}-{'objs' if as_list['suffix'] == 'objs' else 'y'}"
-        if operator != "+=" and all(one.holds for one in makefile.ifs):
+        if operator != "+=" and all(one.holds for one in ifs):
             _overwrite(makefile.lists[key], terms)
         for item in value.split():
             self._member(makefile, as_list["name"], key, item, terms)
@@ -278,18 +280,33 @@ def _set_variable(variables: dict[str, str], name: str, operator: str, value: st
 
 
 def _expand(text: str, variables: dict[str, str]) -> str:
-    """With the variables that are known, and addprefix; others stay as they are."""
+    """With the variables that are known, and addprefix; others stay as they are.
+
+    What would become longer than LONGEST_VALUE is left as it is from there on.
+    """
+    room = LONGEST_VALUE
+
+    def value(found: re.Match[str]) -> str:
+        nonlocal room
+        known = variables.get(found[1])
+        if known is None or len(known) > room:
+            return found[0]
+        room -= len(known)
+        return known
+
     for _ in range(3):  # a variable that names a variable
-        longer = _INNERMOST.sub(lambda found: variables.get(found[1], found[0]), text)
-        longer = _ADDPREFIX.sub(_prefixed, longer)
-        if longer == text or len(longer) > LONGEST_VALUE:
+        longer = _ADDPREFIX.sub(_prefixed, _INNERMOST.sub(value, text))
+        if longer == text:
             break
         text = longer
     return text
 
 
 def _prefixed(found: re.Match[str]) -> str:
-    return " ".join(f"{found[1].strip()}{word}" for word in found[2].split())
+    prefix, words = found[1].strip(), found[2].split()
+    if len(prefix) * len(words) > LONGEST_VALUE:
+        return found[0]
+    return " ".join(f"{prefix}{word}" for word in words)
 
 
 def _suffix_terms(suffix: str) -> tuple[str, ...]:
@@ -305,7 +322,7 @@ def _suffix_terms(suffix: str) -> tuple[str, ...]:
 
 def _overwrite(rules: Sequence[_Rule], terms: tuple[str, ...]) -> None:
     """``mmu-$(CONFIG_MMU) := ...`` takes away what was in mmu-y, where MMU is y."""
-    for rule in rules:
+    for rule in rules[:MOST_OVERWRITTEN]:
         further = [term for term in terms if term not in rule.terms]
         if not further:
             rule.terms = (_NEVER,)
@@ -357,10 +374,10 @@ def _equal(left: str, right: str) -> str:
     if "$" not in left:
         return "y" if left == right else _NEVER
     symbols = _SYMBOL.findall(left)
-    if left.startswith("$(filter y,") and _SYMBOLS.fullmatch(left[len("$(filter y,") : -1]):
+    if left.startswith(_FILTER) and _only_symbols(left.removeprefix(_FILTER).removesuffix(")")):
         none = _AND.join(f"{symbol}!=y" for symbol in symbols)
         return none if right == "" else ""
-    if not _SYMBOLS.fullmatch(left):
+    if not _only_symbols(left):
         return ""
     if right == "":
         return _AND.join(f"{symbol}=n" for symbol in symbols)
@@ -368,6 +385,10 @@ def _equal(left: str, right: str) -> str:
         each = _AND.join(f"{symbol}=y" for symbol in symbols)
         return each if right == "y" * len(symbols) else ""
     return f"{symbols[0]}={right}" if _WORD.fullmatch(right) and right != "n" else ""
+
+
+def _only_symbols(text: str) -> bool:
+    return not _VALUE.sub("", text).strip()
 
 
 def _negated(expression: str) -> str:
@@ -398,4 +419,5 @@ def _close(makefile: _Makefile, word: str, rest: str) -> None:
 
 
 def _both(one: str, other: str) -> str:
-    return _AND.join(part for part in (one, other) if part)
+    both = _AND.join(part for part in (one, other) if part)
+    return both if len(both) <= LONGEST_CONDITION else ""
