@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from kverdict.errors import InfraError, PatchError, UserError
+from kverdict.kconfig.protocol import Answer, FilePlan, Reply
 from kverdict.models import AddedSymbol, ConfigProof, SymbolProof, SymbolState
 from kverdict.proc import Finished, ToolMissing
 from kverdict.progress import Silent
+from kverdict.reach import reach_fragment
 from kverdict.stages import configure as configure_stage
-from kverdict.stages.configure import compare, configure, read_config
+from kverdict.stages.configure import compare, configure, plan, read_config
 
 pytestmark = pytest.mark.host
 
@@ -305,6 +307,81 @@ def test_whatever_the_tree_left_in_the_object_tree_is_replaced(
     assert proof_of(run(src, obj, "CONFIG_EXPERT=y\n"), "EXPERT").got == "y"
     assert left(obj) == [".config"]
     assert (obj / ".config").is_file()
+
+
+# --- plans for files ----------------------------------------------------------------------------
+
+
+def asked(obj: Path, text: str) -> Path:
+    fragment = obj.parent / "a.config"
+    fragment.write_text(text)
+    return fragment
+
+
+def test_what_would_have_files_compiled(src: Path, obj: Path) -> None:
+    (obj / ".config").write_text("CONFIG_NUMA=y\n")
+    files = ("mm/policy.c", "mm/page.c", "mm/debug.c", "mm/driver.c", "mm/nothing.c")
+    plans = plan(src, obj, [asked(obj, "CONFIG_MANY_CPUS=y\n")], files, progress=Silent())
+    assert plans == (
+        FilePlan(path="mm/policy.c", condition="NUMA", unmet=("NUMA",), enable=("CONFIG_NUMA=y",)),
+        FilePlan(path="mm/page.c", condition="y", met=True),
+        FilePlan(
+            path="mm/debug.c",
+            condition="EXPERT && NUMA",
+            unmet=("EXPERT", "NUMA"),
+            enable=("CONFIG_EXPERT=y", "CONFIG_NUMA=y"),
+        ),
+        FilePlan(
+            path="mm/driver.c",
+            condition="BROKEN_DRIVER",
+            unmet=("BROKEN_DRIVER",),
+            note="BROKEN_DRIVER: Kconfig:59 needs BROKEN (is n)",
+        ),
+        FilePlan(path="mm/nothing.c", note="no Makefile names its object"),
+    )
+    assert (obj / ".config").read_text() == "CONFIG_NUMA=y\n"
+
+
+def test_a_plan_as_a_fragment_is_honoured(src: Path, obj: Path) -> None:
+    plans = plan(src, obj, [asked(obj, "CONFIG_MODULES=y\n")], ["mm/debug.c"], progress=Silent())
+    proof = run(src, obj, "CONFIG_MODULES=y\n", reach_fragment(plans))
+    assert {item.state for item in proof.asked} == {SymbolState.AS_ASKED}
+    assert proof.added == ()  # the plan is complete
+    assert [item.name for item in proof.asked] == ["MODULES", "EXPERT", "MANY_CPUS", "NUMA"]
+    # On a base that does not have the symbol yet it is no mistake.
+    kconfig = src / "Kconfig"
+    kconfig.write_text(kconfig.read_text().replace("config NUMA", "config SMP_NUMA"))
+    proof = run(src, obj, "CONFIG_MODULES=y\n", reach_fragment(plans))
+    assert proof_of(proof, "NUMA").state is SymbolState.UNKNOWN
+
+
+def test_no_plans_for_a_language_we_do_not_know(src: Path, obj: Path) -> None:
+    append(src / "Kconfig", FUTURE)
+    (told,) = plan(src, obj, [asked(obj, "CONFIG_KVM=y\n")], ["mm/page.c"], progress=Silent())
+    assert told == FilePlan(path="mm/page.c", note="kconfiglib cannot read this tree's Kconfig")
+
+
+def test_what_the_child_says_of_files_is_a_stranger_s(
+    src: Path, obj: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the tree's $(shell ...) had taken the child over."""
+    answer = Answer(
+        config="",
+        symbols={},
+        unknown={},
+        added={},
+        files=(
+            FilePlan(path="mm/page.c", condition="A\x1b[2J" * 500, note="\u202ex\ny"),
+            FilePlan(path="/etc/passwd", enable=("CONFIG_A=y",)),
+        ),
+    )
+    monkeypatch.setattr(configure_stage, "_ask", lambda *_: Reply(answer=answer))
+    fragments = [asked(obj, "CONFIG_KVM=y\n")]
+    page, other = plan(src, obj, fragments, ["mm/page.c", "mm/b.c"], progress=Silent())
+    assert "\x1b" not in page.condition
+    assert len(page.condition) <= configure_stage.SHOWN
+    assert page.note == "\\u202ex y"
+    assert other == FilePlan(path="mm/b.c", note="not planned")
 
 
 def test_absent_is_n_when_configurations_are_compared() -> None:
