@@ -43,10 +43,10 @@ def plan_files(
 def _look_up(kconf: Any, kbuild: Kbuild, path: str) -> FilePlan:
     condition, note = kbuild.condition(path), ""
     if condition is None:
-        includer = kbuild.includer(path)
-        if includer is None:
+        included = kbuild.included(path)
+        if included is None:
             return FilePlan(path=path, note="no Makefile names its object")
-        condition, note = kbuild.condition(includer) or "", f"included by {includer}"
+        condition, note = included[1], f"included by {included[0]}"
     condition = _readable(kconf, condition)
     try:
         expr = parse(kconf, condition)

@@ -43,7 +43,9 @@ _DIRECTIVES = frozenset({"ifdef", "ifndef", "ifeq", "ifneq", "else", "endif"})
 _WORD = re.compile(r"\w+")
 _SIMPLE = re.compile(r"(\w+)(!?=)(\w+)|(\w+)")
 _OPERATOR = re.compile(r" ?(&&|\|\|) ?")
-_INCLUDE = re.compile(r'#\s*include\s+"([^"]+\.[cS])"')
+_DIRECTIVE = re.compile(r"[ \t]*#[ \t]*(ifdef|ifndef|if|elif|else|endif|include)\b(.*)")
+_INCLUDED = re.compile(r'[ \t]*"([^"]+\.[cS])"')
+_ENABLED = re.compile(r"\s*(defined|IS_ENABLED|IS_BUILTIN) ?\( ?CONFIG_(\w+) ?\)\s*")
 
 MAKEFILE_LIMIT = 4 << 20  # bytes
 TOTAL_LIMIT = 64 << 20  # of all that is read, and of all values; Linux 7.2 has 6 MB of both
@@ -96,15 +98,21 @@ class Kbuild:
         found = self._condition(f"{stem}.o") if suffix in _SOURCES else None
         return None if found is None else _OPERATOR.sub(r" \1 ", found)
 
-    def includer(self, path: str) -> str | None:
-        """A source file with a rule in the same folder that has ``#include "path"``."""
+    def included(self, path: str) -> tuple[str, str] | None:
+        """Which source file of the folder has ``#include "path"``, and the expression for that.
+
+        The expression is that of the other file and of the ``#ifdef CONFIG_X`` around the line.
+        """
         folder = posixpath.dirname(path)
         for other in sorted((self._tree / folder).glob("*.c")):
             candidate = posixpath.join(folder, other.name)
-            if candidate != path and self.condition(candidate) is not None:
-                included = _INCLUDE.findall(self._text(candidate))
-                if any(posixpath.normpath(posixpath.join(folder, one)) == path for one in included):
-                    return candidate
+            condition = self.condition(candidate) if candidate != path else None
+            if condition is None:
+                continue
+            for name, guards in _includes(self._text(candidate)):
+                if posixpath.normpath(posixpath.join(folder, name)) == path:
+                    parts = [*guards, *(() if condition == "y" else (condition,))]
+                    return candidate, _AND.join(dict.fromkeys(parts)) or "y"
         return None
 
     # --- reading ----------------------------------------------------------------------------------
@@ -421,3 +429,36 @@ def _close(makefile: _Makefile, word: str, rest: str) -> None:
 def _both(one: str, other: str) -> str:
     both = _AND.join(part for part in (one, other) if part)
     return both if len(both) <= LONGEST_CONDITION else ""
+
+
+# --- the preprocessor -----------------------------------------------------------------------------
+
+
+def _includes(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Each source file that is included, and the conditions around the line that can be said."""
+    ifs: list[_If] = []
+    for line in text.split("\n"):
+        found = _DIRECTIVE.match(line)
+        if found is None:
+            continue
+        word, rest = found.groups()
+        if word == "include":
+            if name := _INCLUDED.match(rest):
+                yield name[1], [one.holds for one in ifs[:DEEPEST] if one.holds]
+        elif word in ("if", "ifdef", "ifndef"):
+            ifs.append(_guard(word, rest))
+        elif ifs:
+            last = ifs.pop()
+            if word != "endif":  # what an #elif asks for is not looked at
+                ifs.append(_If(last.otherwise, last.holds if word == "else" else ""))
+
+
+def _guard(word: str, rest: str) -> _If:
+    """A symbol that is m defines CONFIG_X_MODULE, not CONFIG_X."""
+    asked = f"defined({rest.strip()})" if word in ("ifdef", "ifndef") else rest
+    parts = [_ENABLED.fullmatch(part) for part in asked.split("&&")]
+    holds = _AND.join(
+        f"{part[2]}!=n" if part[1] == "IS_ENABLED" else f"{part[2]}=y" for part in parts if part
+    )
+    one = _If(holds, _negated(holds) if all(parts) else "")
+    return _If(one.otherwise, one.holds) if word == "ifndef" else one

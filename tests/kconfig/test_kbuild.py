@@ -143,12 +143,31 @@ def test_includes(tmp_path: Path) -> None:
     assert kbuild.condition("mm/c.c") == "C && A"
 
 
-def test_a_file_that_another_one_includes(tmp_path: Path) -> None:
-    conditions(tmp_path, "obj-$(CONFIG_A) += all.o\n", all_c='#include "part.c"\n', part_c="")
+@pytest.mark.parametrize(
+    ("text", "condition"),
+    [
+        ('#include "part.c"', "A"),
+        ('# include "../mm/part.c"', "A"),
+        ('#ifdef CONFIG_B\n# include "part.c"\n#endif', "B=y && A"),
+        ('#ifndef CONFIG_B\n#else\n#include "part.c"\n#endif', "B=y && A"),
+        ('#ifdef CONFIG_B\n#else\n#include "part.c"\n#endif', "B!=y && A"),
+        ('#if IS_ENABLED(CONFIG_B)\n#include "part.c"\n#endif', "B!=n && A"),
+        (
+            '#if defined(CONFIG_B) && defined(CONFIG_C)\n#include "part.c"\n#endif',
+            "B=y && C=y && A",
+        ),
+        ('#if X > 3\n#include "part.c"\n#endif', "A"),
+        ('#ifdef CONFIG_B\n#elif X\n#include "part.c"\n#endif', "B!=y && A"),
+        ('#ifdef CONFIG_B\n#endif\n#endif\n#include "part.c"', "A"),
+        ('#ifdef MODULE\n#include "part.c"\n#endif', "A"),
+    ],
+)
+def test_a_file_that_another_one_includes(text: str, condition: str, tmp_path: Path) -> None:
+    conditions(tmp_path, "obj-$(CONFIG_A) += all.o\n", all_c=f"{text}\n", part_c="")
     kbuild = Kbuild(tmp_path, "x86")
     assert kbuild.condition("mm/part.c") is None
-    assert kbuild.includer("mm/part.c") == "mm/all.c"
-    assert kbuild.includer("mm/other.c") is None
+    assert kbuild.included("mm/part.c") == ("mm/all.c", condition)
+    assert kbuild.included("mm/other.c") is None
 
 
 def test_the_kernel_tree_of_a_few_files() -> None:
