@@ -43,7 +43,7 @@ _DIRECTIVES = frozenset({"ifdef", "ifndef", "ifeq", "ifneq", "else", "endif"})
 _WORD = re.compile(r"\w+")
 _SIMPLE = re.compile(r"(\w+)(!?=)(\w+)|(\w+)")
 _OPERATOR = re.compile(r" ?(&&|\|\|) ?")
-_DIRECTIVE = re.compile(r"[ \t]*#[ \t]*(ifdef|ifndef|if|elif|else|endif|include)\b(.*)")
+_PREPROCESSOR = re.compile(r"[ \t]*#[ \t]*(ifdef|ifndef|if|elif|else|endif|include)\b(.*)")
 _INCLUDED = re.compile(r'[ \t]*"([^"]+\.[cS])"')
 _ENABLED = re.compile(r"\s*(defined|IS_ENABLED|IS_BUILTIN) ?\( ?CONFIG_(\w+) ?\)\s*")
 
@@ -89,7 +89,8 @@ class Kbuild:
         self._rules: dict[str, list[_Rule]] = defaultdict(list)
         self._conditions: dict[str, str | None] = {}
         self._left = TOTAL_LIMIT
-        self._folders: dict[str, None] = {}  # to be read, in order
+        self._folders: list[str] = []  # in order of their mention
+        self._mentioned: set[str] = set()
         self._read_tree()
 
     def condition(self, path: str) -> str | None:
@@ -122,19 +123,19 @@ class Kbuild:
         # Its lists name folders from the top: drivers-y += arch/x86/pci/.
         self._read(_Makefile("", self._known()), f"arch/{self._arch}/Makefile")
         self._rule("lib/", _Rule("", ()))  # libs-y of the top Makefile
-        self._folders.setdefault("lib/")
+        self._enter("lib/")
         for folder, name, parent in _BY_RULES:
             self._rule(f"{folder}/{name}.o", _Rule(parent, ()))
-            self._folders.setdefault(f"{folder}/")
-        done: set[str] = set()
-        while pending := [folder for folder in self._folders if folder not in done]:
-            for folder in pending:
-                done.add(folder)
-                kbuild = (self._tree / folder / "Kbuild").is_file()
-                self._read(
-                    _Makefile(folder, self._known()),
-                    f"{folder}Kbuild" if kbuild else f"{folder}Makefile",
-                )
+            self._enter(f"{folder}/")
+        for folder in self._folders:  # and those that are mentioned in between
+            kbuild = (self._tree / folder / "Kbuild").is_file()
+            name = "Kbuild" if kbuild else "Makefile"
+            self._read(_Makefile(folder, self._known()), f"{folder}{name}")
+
+    def _enter(self, folder: str) -> None:
+        if folder not in self._mentioned:
+            self._mentioned.add(folder)
+            self._folders.append(folder)
 
     def _known(self) -> dict[str, str]:
         bits = {"BITS": "64", "SRCARCH": self._arch, "KBUILD_EXTMOD": ""}
@@ -194,7 +195,7 @@ class Kbuild:
         target = _in_tree(makefile.folder, item)
         if item.endswith("/"):
             target = f"{target}/"
-            self._folders.setdefault(target)
+            self._enter(target)
         linked = name in _LINKED
         parent = makefile.folder if linked else _in_tree(makefile.folder, f"{name}.o")
         rule = _Rule(parent, tuple(dict.fromkeys(terms)))
@@ -438,7 +439,7 @@ def _includes(text: str) -> Iterator[tuple[str, list[str]]]:
     """Each source file that is included, and the conditions around the line that can be said."""
     ifs: list[_If] = []
     for line in text.split("\n"):
-        found = _DIRECTIVE.match(line)
+        found = _PREPROCESSOR.match(line)
         if found is None:
             continue
         word, rest = found.groups()
