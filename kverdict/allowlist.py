@@ -65,6 +65,14 @@ class Allowlist:
     entries: tuple[Entry, ...] = ()
     today: date = date.min
 
+    @property
+    def fingerprint(self) -> tuple[str, ...]:
+        """What a scan depends on: the entries, and which of them have expired."""
+        return tuple(
+            f"{entry.pattern.pattern} {entry.reason} {entry.expires} {self.counts(entry)}"
+            for entry in self.entries
+        )
+
     def find(self, headline: str) -> Entry | None:
         """The entry for a line, rather one that counts than one that has expired."""
         found = [entry for entry in self.entries if entry.pattern.fullmatch(headline)]

@@ -87,6 +87,8 @@ def commands() -> None:
 @click.option("--bench-mib", type=click.IntRange(0, 4096), help="MiB to populate; 0: none.")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), help="Jobs of make; default: all cores.")
 @click.option("--config", type=click.Path(path_type=Path), help="Settings; default pipeline.toml.")
+@click.option("--reach", is_flag=True, help="Configure what has the touched files compiled.")
+@click.option("--coccicheck", is_flag=True, help="Coccinelle's scripts on touched files: minutes.")
 @click.option("--test-each", is_flag=True, help="Boot and test every patch, not the last alone.")
 @click.option(
     "--repeat",
@@ -110,6 +112,8 @@ def verify(
     bench_mib: int | None,
     jobs: int | None,
     config: Path | None,
+    reach: bool,
+    coccicheck: bool,
     test_each: bool,
     repeat: int,
     quiet: bool,
@@ -134,6 +138,8 @@ def verify(
         unsafe_no_sandbox=unsafe_no_sandbox,
         repeat=repeat,
         test_each=test_each,
+        reach=reach,
+        coccicheck=coccicheck,
     )
     run = workflow.verify(request, chosen, to_stderr(quiet))
     _show(run)

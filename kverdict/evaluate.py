@@ -13,24 +13,27 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kverdict import uapi
 from kverdict.accelerator import Choice, choose_accelerator
+from kverdict.allowlist import Allowlist
 from kverdict.errors import InfraError, UserError
 from kverdict.findings.suite import facts_document
+from kverdict.kconfig.protocol import FilePlan
 from kverdict.line import Line
 from kverdict.models import (
     Build,
     ConfigProof,
     Evaluation,
+    Frozen,
     Guest,
     GuestEnd,
     Lint,
     Recipe,
 )
-from kverdict.objects import object_tree
+from kverdict.objects import SCRATCH, object_tree
 from kverdict.proc import run
 from kverdict.progress import Progress
 from kverdict.runs import (
@@ -51,6 +54,7 @@ from kverdict.stages import configure
 from kverdict.stages.kmake import ARCH, Ccache, has_ccache
 from kverdict.stages.lint import lint, lint_tools
 from kverdict.stages.sources import read_sources
+from kverdict.stages.symbols import symbolize
 from kverdict.trees import Tree
 from kverdict.worktrees import checkout
 
@@ -69,9 +73,11 @@ CONFIG_AND_BUILD = (
 LINT = ("stages/lint.py",)
 BOOT_AND_TEST = (
     "stages/boot.py",
+    "stages/symbols.py",
     "findings/console.py",
     "findings/suite.py",
     "accelerator.py",
+    "allowlist.py",
     "guestroot.py",
     "sandbox.py",
     "seccomp.py",
@@ -155,6 +161,10 @@ class Built:
         return frozenset(json.loads(path.read_text())) if path.is_file() else frozenset()
 
 
+class _Plans(Frozen):
+    plans: tuple[FilePlan, ...]
+
+
 @dataclass(frozen=True)
 class _Job:
     """A commit that is to be built; ``before`` are the strangers' trees it comes after."""
@@ -187,6 +197,7 @@ class Engine:
     progress: Progress
     protection: tuple[str, ...] = ()  # what keeps strangers' code apart here, in words
     choice: Choice | None = None  # the accelerator, once it is known; None: as the recipe says
+    allow: Allowlist = field(default_factory=Allowlist)  # lines of a console that are no report
 
     def like(self, guest: Guest) -> Engine:
         """An engine that boots on the accelerator of ``guest``: only like is compared with like.
@@ -196,6 +207,12 @@ class Engine:
         """
         choice = Choice(accelerator=guest.accelerator, why=guest.accelerator_why)
         return replace(self, choice=choice)
+
+    def adding(self, fragment: Path) -> Engine:
+        """An engine that configures one more fragment."""
+        fragments = (*self.fragments, fragment)
+        recipe = self.recipe.model_copy(update={"fragments": _digests(fragments)})
+        return replace(self, fragments=fragments, recipe=recipe)
 
     @property
     def store(self) -> Store:
@@ -287,9 +304,11 @@ class Engine:
         if built is None:
             raise InfraError("a kernel that was just built is gone", "start again")
         number = len(evaluation.reruns) + (evaluation.guest is not None) + 1
-        guest = self._guest(built, evaluation.commit, line, folder, number, cases)
         first = evaluation.guest
-        if cases is None and (first is None or (_done(guest) and not _done(first))):
+        counts = cases is None and (first is None or not _done(first))
+        bench_mib = self.recipe.bench_mib if counts else 0
+        guest = self._guest(built, evaluation.commit, line, folder, number, cases, bench_mib)
+        if counts and (first is None or _done(guest)):
             lost = () if first is None else (first,)
             changes = {"guest": guest, "reruns": (*evaluation.reruns, *lost)}
         else:
@@ -312,6 +331,7 @@ class Engine:
         if found is None:
             with self._objects(job, line) as obj:
                 self._build(job, line.slot.src, obj, folder, key)
+            line.made(key, copy=job.strangers)
             found = self._found(key)
             if found is None:
                 raise InfraError("a build that was just stored is gone", "start again")
@@ -403,9 +423,11 @@ class Engine:
         if stored is not None:
             return Lint.from_json((stored / "lint.json").read_bytes())
         with self._objects(job, line) as obj:
-            config = read_left(built.folder / CONFIG, configure.CONFIG_LIMIT)
-            write_atomically(obj / ".config", config)
-            self._make(line.slot.src, obj, folder / "lint-build.log", job.strangers)
+            if not line.holds(built.key, copy=job.strangers):
+                config = read_left(built.folder / CONFIG, configure.CONFIG_LIMIT)
+                write_atomically(obj / ".config", config)
+                self._make(line.slot.src, obj, folder / "lint-build.log", job.strangers)
+                line.made(built.key, copy=job.strangers)
             result = lint(
                 line.slot.src,
                 obj,
@@ -428,6 +450,28 @@ class Engine:
         folder.mkdir(exist_ok=True)
         return Ccache(folder, readonly=strangers)
 
+    def plan(self, commit: str, line: Line, files: Sequence[str]) -> tuple[FilePlan, ...]:
+        """What would have ``files`` of a commit compiled, from the fragments' configuration."""
+        key = digest_of(self._build_key(self.tree.tree_id(commit), ()), tuple(files))
+        stored = self.store.find("plans", key)
+        if stored is not None:
+            return _Plans.from_json((stored / "plans.json").read_bytes()).plans
+        checkout(self.tree.repo, commit, line.slot.src, progress=self.progress)
+        with scratch(line.slot.obj.parent, SCRATCH) as folder:
+            obj = folder / "obj"
+            obj.mkdir()
+            found = configure.plan(
+                line.slot.src,
+                obj,
+                self.fragments,
+                files,
+                progress=self.progress,
+                isolation=self.isolation,
+            )
+            write_atomically(folder / "plans.json", _Plans(plans=found).to_json())
+            self.store.add("plans", key, [folder / "plans.json"])
+        return found
+
     # --- boot and test ----------------------------------------------------------------------------
 
     def _guest(
@@ -438,10 +482,10 @@ class Engine:
         folder: Path,
         number: int,
         cases: tuple[str, ...] | None,
+        bench_mib: int,
     ) -> Guest:
-        """Boot ``number`` (from 1) of this kernel; the first one has the benchmark."""
+        """Boot ``number`` (from 1) of this kernel."""
         facts = self._facts(commit)
-        bench_mib = self.recipe.bench_mib if cases is None and number == 1 else 0
         key = digest_of(
             self.recipe.code[1],
             self.recipe.host,
@@ -454,6 +498,7 @@ class Engine:
             facts.model_dump(mode="json"),
             number,
             cases,
+            self.allow.fingerprint,
         )
         stored = self.store.find("guests", key)
         if stored is not None:
@@ -461,13 +506,24 @@ class Engine:
             _copy(stored, folder)
             return Guest.from_json((stored / _name("guest.json", number)).read_bytes())
         session = _Session(built.folder / building.BZIMAGE.name, facts, folder, number, cases)
-        guest = self._boot(session, bench_mib)
+        guest = self._symbolized(self._boot(session, bench_mib), commit, built, line)
         write_atomically(folder / _name("guest.json", number), guest.to_json())
         if guest.end in CONCLUSIVE:
             names = (_name(name, number) for name in GUEST_FILES)
             kept = [path for name in names if (path := folder / name).is_file()]
             self.store.add("guests", key, kept)
         return guest
+
+    def _symbolized(self, guest: Guest, commit: str, built: Built, line: Line) -> Guest:
+        """With files and lines in its reports, by the script of the commit that ran."""
+        if not guest.splats:
+            return guest
+        checkout(self.tree.repo, commit, line.slot.src, progress=self.progress)
+        vmlinux = built.folder / building.VMLINUX.name
+        found = symbolize(
+            guest.splats, line.slot.src, vmlinux, isolation=self.isolation, progress=self.progress
+        )
+        return guest.model_copy(update={"splats": found.splats, "symbols_note": found.why or ""})
 
     def _facts(self, commit: str) -> uapi.Facts:
         """What the applied tree defines; it decides which expectations apply in the guest."""
@@ -516,6 +572,7 @@ class Engine:
                     progress=self.progress,
                     mode=mode,
                     isolation=self.isolation,
+                    allow=self.allow,
                 )
             finally:
                 kept = folder / _name(f"{prefix}results.jsonl", number)

@@ -109,14 +109,15 @@ def _config_evidences(before: Evaluation, after: Evaluation) -> Iterator[Evidenc
 def _guest_evidences(name: str, evaluation: Evaluation) -> Iterator[Evidence]:
     if evaluation.build is None or evaluation.guest is None:
         return
-    guests = guests_of(evaluation)
+    # A guest that never came to the suite claims nothing.
+    guests = [guest for guest in guests_of(evaluation) if ran(guest)] or [evaluation.guest]
     identities = [identity_evidence(name, evaluation.build, guest) for guest in guests]
     configs = [running_config_evidence(name, evaluation.config, guest) for guest in guests]
     for evidences in (identities, configs):
         worst = min(evidences, key=lambda item: _WORST.index(item.proof))
         boots = f", in {len(guests)} boots" if len(guests) > 1 else ""
         yield worst.model_copy(update={"text": worst.text + boots})
-    yield _console_evidence(name, guests)
+    yield _console_evidence(name, guests_of(evaluation))
     yield _tests_evidence(name, evaluation.guest)
 
 

@@ -165,7 +165,7 @@ class Report(Frozen):
     kconfig_changes: tuple[KconfigChange, ...] = ()
     reach: Reach | None = None
     checks: Checks | None = None
-    memory: Memory | None = None
+    memory: Annotated[Memory | None, MEASURED] = None  # it depends on what was verified before
 
     @property
     def patched_evaluation(self) -> Evaluation:

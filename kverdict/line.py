@@ -27,6 +27,7 @@ class Line:
         self._stack = ExitStack()
         self._copy: Path | None = None
         self._trees: tuple[str, ...] = ()
+        self._made: dict[bool, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -47,6 +48,14 @@ class Line:
     def passed(self, tree: str) -> None:
         """A stranger's tree was built, or found to have been built, in its turn."""
         self._trees = (*self._trees, tree)
+
+    def holds(self, build: str, *, copy: bool) -> bool:
+        """Whether the last build in the copy, or in the slot's own object tree, was this one."""
+        return self._made.get(copy) == build
+
+    def made(self, build: str, *, copy: bool) -> None:
+        """The key of a build that has just come to its end there."""
+        self._made[copy] = build
 
     def copy(self) -> Path:
         """The copy of the object tree, made when it is first needed."""

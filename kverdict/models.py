@@ -420,6 +420,7 @@ class Guest(Frozen):
     bench_note: str = ""
     problems: tuple[str, ...] = ()  # what of the guest's results was not believed
     benign: tuple[BenignLine, ...] = ()  # of the console, allowed by the allowlist
+    symbols_note: str = ""  # why reports have no files and lines
 
 
 # --- evaluation ---------------------------------------------------------------------------------
@@ -464,6 +465,7 @@ class Since(Enum):
     GONE = "gone"
     STILL = "still there"
     NEW = "new"
+    NOT_LOOKED = "not looked at"  # one of the two runs could not have seen it
 
 
 class Remembered(Frozen):
@@ -471,6 +473,7 @@ class Remembered(Frozen):
     key: str  # of the finding, see verdict.Finding
     title: str
     verdict: str  # verdict.CaseVerdict, of the newer run where it has one
+    why: str = ""  # it cannot be told: "now: W=1 did not run"
 
 
 class Memory(Frozen):

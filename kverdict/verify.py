@@ -8,12 +8,13 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
-from kverdict import __version__
+from kverdict import __version__, allowlist
 from kverdict.confidence import ask_again, pin_down
-from kverdict.configdiff import config_changes
+from kverdict.configdiff import config_changes, declared_in
 from kverdict.disk import (
     DISK_NEEDED,
     NEARLY_FULL,
@@ -34,17 +35,20 @@ from kverdict.models import (
     Applied,
     BaseChoice,
     BaseHow,
+    Checks,
     Diagnostic,
     Evaluation,
     Frozen,
     KconfigChange,
     PinnedWarning,
     Prerequisite,
+    Reach,
     Series,
     SourceKind,
 )
 from kverdict.pins import pin
 from kverdict.progress import Progress
+from kverdict.reach import enabled_by, files_to_plan, reach, reach_fragment
 from kverdict.render.report import render
 from kverdict.runs import (
     TEMPORARY,
@@ -55,6 +59,7 @@ from kverdict.runs import (
     read_state,
     scratch_homes,
     sweep,
+    write_atomically,
 )
 from kverdict.sandbox import Isolation, protection
 from kverdict.settings import DEFAULT_FRAGMENTS, HOME, Settings, find_fragment
@@ -62,10 +67,12 @@ from kverdict.stages import fetch
 from kverdict.stages.apply import apply_series
 from kverdict.stages.base import choose_base
 from kverdict.stages.boot import Limits
+from kverdict.stages.checks import check
 from kverdict.trees import Tree, open_tree
 from kverdict.verdict import judge
 
 TEMPLATES = HOME / "templates"
+REACH_FRAGMENT = "reach.config"
 
 
 class Request(Frozen):
@@ -82,6 +89,8 @@ class Request(Frozen):
     unsafe_no_sandbox: bool = False
     repeat: int = 1  # boots of each kernel with all cases
     test_each: bool = False
+    reach: bool = False  # also configure what has the touched files compiled
+    coccicheck: bool = False
 
     @property
     def isolation(self) -> Isolation:
@@ -108,6 +117,8 @@ def request_of(
     unsafe_no_sandbox: bool = False,
     repeat: int = 1,
     test_each: bool = False,
+    reach: bool = False,
+    coccicheck: bool = False,
 ) -> Request:
     """What the command line says, else what the settings say."""
     chosen = tree or settings.kernel.tree
@@ -125,6 +136,8 @@ def request_of(
         unsafe_no_sandbox=unsafe_no_sandbox,
         repeat=repeat,
         test_each=test_each,
+        reach=reach,
+        coccicheck=coccicheck,
     )
 
 
@@ -157,8 +170,18 @@ def verify(request: Request, settings: Settings, progress: Progress) -> Run:
         applied = apply_series(
             series, folder / "series" / series.mbox, base, tree, progress=progress
         )
+        mbox = folder / "series" / series.mbox
+        checks = check(
+            series,
+            applied,
+            mbox,
+            tree,
+            progress=progress,
+            isolation=request.isolation,
+            coccicheck=request.coccicheck,
+        )
         engine = engine_of(request, settings, tree, progress)
-        report = _evaluate(request, engine, series, base, applied, folder)
+        report = _evaluate(request, engine, series, base, applied, checks, folder)
         render(report, folder, templates=TEMPLATES, commands=reproduce(request, series, base))
         finish_run(folder)
     return Run(folder, report)
@@ -287,6 +310,7 @@ def engine_of(request: Request, settings: Settings, tree: Tree, progress: Progre
         limits=Limits(),
         progress=progress,
         protection=protection(request.isolation),
+        allow=allowlist.load(settings.allow_file, datetime.now(UTC).date()),
     )
 
 
@@ -296,26 +320,110 @@ def _evaluate(
     series: Series,
     base: BaseChoice,
     applied: Applied,
+    checks: Checks,
     folder: Path,
 ) -> Report:
     evaluations = folder / "evaluations"
-    with engine.store.in_use(), engine.line() as line:
-        _check_room(engine, (base.sha, applied.tip))
-        before = engine.evaluate(
-            base.sha,
-            "base",
-            line,
-            evaluations,
-            strangers=bool(_from_archive(base)),
-            boots=request.repeat,
-            lint=_touched_sources(applied),
-        )
-        if before.guest is not None:
-            engine = engine.like(before.guest)
-        patches = _evaluate_patches(request, engine, series, applied, line, evaluations)
-        before, after = ask_again(engine, line, evaluations, before, patches[-1])
-        patches = pin_down(engine, line, evaluations, before, (*patches[:-1], after))
-        return _report(engine, series, base, applied, before, patches, line, folder)
+    with engine.store.in_use():
+        engine, enabled = _reaching(engine, applied, folder) if request.reach else (engine, ())
+        with engine.line() as line:
+            before, patches = _compared(request, engine, series, base, applied, line, evaluations)
+            found = _reach(engine, applied, before, patches[-1], line, enabled)
+    warnings = _pinned(engine.tree, applied, before, patches)
+    return Report(
+        verdict=judge(
+            series,
+            base,
+            applied,
+            before,
+            patches,
+            protection=engine.protection,
+            warnings=warnings,
+            reach=found,
+            checks=checks,
+        ),
+        series=series,
+        base=base,
+        applied=applied,
+        base_evaluation=before,
+        patch_evaluations=patches,
+        warnings=warnings,
+        kconfig_changes=_kconfig_changes(engine, applied, before, patches),
+        reach=found,
+        checks=checks,
+    )
+
+
+def _compared(
+    request: Request,
+    engine: Engine,
+    series: Series,
+    base: BaseChoice,
+    applied: Applied,
+    line: Line,
+    evaluations: Path,
+) -> tuple[Evaluation, tuple[Evaluation, ...]]:
+    """Base and patches, asked as often as it takes to say whose a failure is."""
+    _check_room(engine, (base.sha, applied.tip))
+    before = engine.evaluate(
+        base.sha,
+        "base",
+        line,
+        evaluations,
+        strangers=bool(_from_archive(base)),
+        boots=request.repeat,
+        lint=_touched_sources(applied),
+    )
+    if before.guest is not None:
+        engine = engine.like(before.guest)
+    patches = _evaluate_patches(request, engine, series, applied, line, evaluations)
+    before, after = ask_again(engine, line, evaluations, before, patches[-1])
+    return before, pin_down(engine, line, evaluations, before, (*patches[:-1], after))
+
+
+def _reaching(engine: Engine, applied: Applied, folder: Path) -> tuple[Engine, tuple[str, ...]]:
+    """An engine whose configuration has compiled what the series touches, and what that takes."""
+    with engine.line() as line:
+        files = files_to_plan(applied.patches, _gone(engine, applied))
+        plans = engine.plan(applied.tip, line, files)
+    text = reach_fragment(plans)
+    if not text:
+        return engine, ()
+    fragment = folder / REACH_FRAGMENT
+    write_atomically(fragment, text)
+    return engine.adding(fragment), enabled_by(plans)
+
+
+def _reach(
+    engine: Engine,
+    applied: Applied,
+    before: Evaluation,
+    after: Evaluation,
+    line: Line,
+    enabled: Sequence[str],
+) -> Reach | None:
+    """Which touched files this build read; None when there is no build to ask."""
+    if after.build is None or not after.build.ok:
+        return None
+    gone = _gone(engine, applied)
+    sources = engine.built(after).sources
+    missing = [path for path in files_to_plan(applied.patches, gone) if path not in sources]
+    return reach(
+        applied.patches,
+        sources,
+        engine.plan(applied.tip, line, missing) if missing else (),
+        gone=gone,
+        base_sources=engine.built(before).sources,
+        enabled=enabled,
+    )
+
+
+def _gone(engine: Engine, applied: Applied) -> tuple[str, ...]:
+    """Touched paths that the whole series leaves no file at."""
+    paths = sorted({path for patch in applied.patches for path in patch.paths})
+    with Repository(engine.tree.repo) as repository:
+        blobs = repository.blob_ids([(applied.tip, path) for path in paths])
+    return tuple(path for path, blob in zip(paths, blobs, strict=True) if blob is None)
 
 
 def _evaluate_patches(
@@ -348,38 +456,6 @@ def _touched_sources(applied: Applied) -> tuple[str, ...]:
     return tuple(sorted(path for path in paths if path.endswith(".c")))
 
 
-def _report(
-    engine: Engine,
-    series: Series,
-    base: BaseChoice,
-    applied: Applied,
-    before: Evaluation,
-    patches: tuple[Evaluation, ...],
-    line: Line,
-    folder: Path,
-) -> Report:
-    warnings = _pinned(engine.tree, applied, before, patches)
-    verdict = judge(
-        series,
-        base,
-        applied,
-        before,
-        patches,
-        protection=engine.protection,
-        warnings=warnings,
-    )
-    return Report(
-        verdict=verdict,
-        series=series,
-        base=base,
-        applied=applied,
-        base_evaluation=before,
-        patch_evaluations=patches,
-        warnings=warnings,
-        kconfig_changes=_kconfig_changes(engine, before, patches),
-    )
-
-
 def _pinned(
     tree: Tree, applied: Applied, before: Evaluation, patches: Sequence[Evaluation]
 ) -> tuple[PinnedWarning, ...]:
@@ -400,15 +476,18 @@ def messages_of(evaluation: Evaluation) -> tuple[Diagnostic, ...] | None:
 
 
 def _kconfig_changes(
-    engine: Engine, before: Evaluation, patches: Sequence[Evaluation]
+    engine: Engine, applied: Applied, before: Evaluation, patches: Sequence[Evaluation]
 ) -> tuple[KconfigChange, ...]:
     """Of each patch against the commit before; both configurations come from the fragments."""
     texts = [engine.built(evaluation).config_text for evaluation in (before, *patches)]
-    changes = (
-        KconfigChange(patch=number, symbols=config_changes(old, new))
-        for number, (old, new) in enumerate(pairwise(texts), start=1)
-    )
-    return tuple(change for change in changes if change.symbols)
+    commits = (applied.base, *(patch.commit for patch in applied.patches))
+    changes = []
+    for number, (old, new) in enumerate(pairwise(texts), start=1):
+        diff = engine.tree.diff(commits[number - 1], commits[number]).decode(errors="replace")
+        symbols = config_changes(old, new, declared=declared_in(diff))
+        if symbols:
+            changes.append(KconfigChange(patch=number, symbols=symbols))
+    return tuple(changes)
 
 
 def _check_room(engine: Engine, commits: Sequence[str]) -> None:
@@ -449,6 +528,10 @@ def command_of(request: Request) -> list[str]:
         words += ["--repeat", str(request.repeat)]
     if request.test_each:
         words.append("--test-each")
+    if request.reach:
+        words.append("--reach")
+    if request.coccicheck:
+        words.append("--coccicheck")
     for name in request.fragments:
         if name not in DEFAULT_FRAGMENTS:
             words += ["--fragment", name]

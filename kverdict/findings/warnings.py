@@ -167,7 +167,7 @@ _PLACES = re.compile(
     r"\b0x[0-9a-f]+\b|(?<=:)[0-9]+(?::[0-9]+)?|\bline [0-9]+|\b[0-9]+(?= bytes?\b)"
     r"|(?<=\+)0x[0-9a-f]+"
 )
-_CLONES = re.compile(r"\.(?:isra|constprop|part|cold|llvm)(?:\.[0-9]+)*")
+_CLONES = re.compile(r"\.(?:isra|constprop|part|cold|llvm)(?:\.[0-9]{1,9}){0,4}")
 
 
 def identity(message: Diagnostic) -> str:
