@@ -89,6 +89,18 @@ def commands() -> None:
 @click.option("--config", type=click.Path(path_type=Path), help="Settings; default pipeline.toml.")
 @click.option("--reach", is_flag=True, help="Configure what has the touched files compiled.")
 @click.option("--coccicheck", is_flag=True, help="Coccinelle's scripts on touched files: minutes.")
+@click.option(
+    "--kselftest",
+    "kselftests",
+    multiple=True,
+    metavar="COLLECTION:TEST",
+    help="Also run a selftest of the tree, e.g. kvm:guest_memfd_test.",
+)
+@click.option(
+    "--kunit",
+    metavar="DIR",
+    help="Also run KUnit's suites of DIR/.kunitconfig of the tree, e.g. lib/kunit.",
+)
 @click.option("--test-each", is_flag=True, help="Boot and test every patch, not the last alone.")
 @click.option(
     "--repeat",
@@ -114,6 +126,8 @@ def verify(
     config: Path | None,
     reach: bool,
     coccicheck: bool,
+    kselftests: tuple[str, ...],
+    kunit: str | None,
     test_each: bool,
     repeat: int,
     quiet: bool,
@@ -140,6 +154,8 @@ def verify(
         test_each=test_each,
         reach=reach,
         coccicheck=coccicheck,
+        kselftests=kselftests,
+        kunit=kunit,
     )
     run = workflow.verify(request, chosen, to_stderr(quiet))
     _show(run)

@@ -47,12 +47,13 @@ from kverdict.runs import (
     slot,
     write_atomically,
 )
-from kverdict.sandbox import Isolation, read_left
+from kverdict.sandbox import SRC, Isolation, read_left
 from kverdict.stages import boot as booting
 from kverdict.stages import build as building
-from kverdict.stages import configure
+from kverdict.stages import configure, ktap, selftests
 from kverdict.stages.kmake import ARCH, Ccache, has_ccache
 from kverdict.stages.lint import lint, lint_tools
+from kverdict.stages.selftests import Selftest
 from kverdict.stages.sources import read_sources
 from kverdict.stages.symbols import symbolize
 from kverdict.trees import Tree
@@ -74,6 +75,8 @@ LINT = ("stages/lint.py",)
 BOOT_AND_TEST = (
     "stages/boot.py",
     "stages/symbols.py",
+    "stages/ktap.py",
+    "ktapworker.py",
     "findings/console.py",
     "findings/suite.py",
     "accelerator.py",
@@ -96,7 +99,7 @@ GUEST_FILES = (
     "bench-console.log",
     "bench-results.jsonl",
 )
-CONFIG, SOURCES = "config", "sources.json"
+CONFIG, SOURCES, MADE = "config", "sources.json", "made.json"
 # A guest that was lost or fell silent may have been ours to lose: such a result is not kept.
 CONCLUSIVE = (GuestEnd.DONE, GuestEnd.PANIC)
 
@@ -176,6 +179,15 @@ class _Job:
 
 
 @dataclass(frozen=True)
+class OtherTests:
+    """Of the kernel's tree: selftests, KUnit's suites, and whose kunit_parser reads both."""
+
+    selftests: tuple[selftests.Named, ...] = ()
+    kunit: bool = False
+    parser: str | None = None  # a commit of the user's own
+
+
+@dataclass(frozen=True)
 class _Session:
     """One boot of one kernel; ``cases`` None means all of them."""
 
@@ -184,6 +196,7 @@ class _Session:
     folder: Path
     number: int
     cases: tuple[str, ...] | None
+    tests: tuple[Selftest, ...]
 
 
 @dataclass(frozen=True)
@@ -197,6 +210,7 @@ class Engine:
     progress: Progress
     protection: tuple[str, ...] = ()  # what keeps strangers' code apart here, in words
     choice: Choice | None = None  # the accelerator, once it is known; None: as the recipe says
+    tests: OtherTests = field(default_factory=lambda: OtherTests())
     allow: Allowlist = field(default_factory=Allowlist)  # lines of a console that are no report
 
     def like(self, guest: Guest) -> Engine:
@@ -207,6 +221,10 @@ class Engine:
         """
         choice = Choice(accelerator=guest.accelerator, why=guest.accelerator_why)
         return replace(self, choice=choice)
+
+    def testing(self, tests: OtherTests) -> Engine:
+        """An engine whose guests run these besides the suite."""
+        return replace(self, tests=tests)
 
     def adding(self, fragment: Path) -> Engine:
         """An engine that configures one more fragment."""
@@ -395,10 +413,14 @@ class Engine:
         write_atomically(folder / "build.json", result.to_json())
         files = [folder / name for name in ("config.json", CONFIG, "build.log", "build.json")]
         if result.ok:
-            sources = json.dumps(read_sources(obj), indent=0) + "\n"
+            sources = json.dumps(read_sources(obj, src=self._inside(src)), indent=0) + "\n"
             write_atomically(folder / SOURCES, sources)
             files += [folder / SOURCES, obj / building.BZIMAGE, obj / building.VMLINUX]
         self.store.add("builds", key, files)
+
+    def _inside(self, src: Path) -> Path:
+        """The worktree as the build names it."""
+        return src if self.isolation is Isolation.NONE else SRC
 
     def _make(self, src: Path, obj: Path, log: Path, strangers: bool) -> Build:
         return building.build(
@@ -486,6 +508,7 @@ class Engine:
     ) -> Guest:
         """Boot ``number`` (from 1) of this kernel."""
         facts = self._facts(commit)
+        tests = tuple(self.selftest(commit, named, line) for named in self.tests.selftests)
         key = digest_of(
             self.recipe.code[1],
             self.recipe.host,
@@ -499,20 +522,72 @@ class Engine:
             number,
             cases,
             self.allow.fingerprint,
+            [(test.id, test.made, test.folder and test.folder.name) for test in tests],
+            self.tests.kunit,
+            self.tests.parser,
         )
         stored = self.store.find("guests", key)
         if stored is not None:
             self.progress.say("  booted and tested before")
             _copy(stored, folder)
             return Guest.from_json((stored / _name("guest.json", number)).read_bytes())
-        session = _Session(built.folder / building.BZIMAGE.name, facts, folder, number, cases)
+        session = _Session(
+            built.folder / building.BZIMAGE.name, facts, folder, number, cases, tests
+        )
         guest = self._symbolized(self._boot(session, bench_mib), commit, built, line)
+        guest = self._with_subtests(guest, folder)
         write_atomically(folder / _name("guest.json", number), guest.to_json())
         if guest.end in CONCLUSIVE:
             names = (_name(name, number) for name in GUEST_FILES)
             kept = [path for name in names if (path := folder / name).is_file()]
             self.store.add("guests", key, kept)
         return guest
+
+    def selftest(self, commit: str, named: selftests.Named, line: Line) -> Selftest:
+        """A test of the commit's own tree, built; it needs no kernel, only its source."""
+        key = digest_of(
+            _code("stages/selftests.py", "stages/kmake.py", "sandbox.py"),
+            self.tree.tree_id(commit),
+            self.recipe.toolchain,
+            self.recipe.isolation,
+            named,
+        )
+        stored = self.store.find("selftests", key)
+        if stored is None:
+            checkout(self.tree.repo, commit, line.slot.src, progress=self.progress)
+            with scratch(line.slot.obj.parent, SCRATCH) as home:
+                obj, into = home / "obj", home / "into"
+                obj.mkdir()
+                into.mkdir()
+                made = selftests.build(
+                    line.slot.src,
+                    obj,
+                    named,
+                    into,
+                    jobs=self.jobs,
+                    progress=self.progress,
+                    isolation=self.isolation,
+                )
+                write_atomically(into / MADE, made.to_json())
+                files = [into / name for name in (MADE, *made.files)]
+                stored = self.store.add("selftests", key, files)
+        made = selftests.Made.from_json((stored / MADE).read_bytes())
+        return Selftest(named, made, None if made.why else stored)
+
+    def _with_subtests(self, guest: Guest, folder: Path) -> Guest:
+        """What the programs printed as KTAP, read by the kunit_parser of the user's own tree."""
+        if not guest.outputs:
+            return guest
+        owner = self.tests.parser or self.tree.head
+        files = {name: self.tree.show_file(owner, name) for name in ktap.PARSER}
+        parser = {name: content for name, content in files.items() if content is not None}
+        if len(parser) < len(files):
+            raise UserError(f"this tree has no {ktap.PARSER[0]}", "--kselftest needs Linux 5.3")
+        with scratch(folder, RESULTS) as home:
+            cases = ktap.subtests(
+                guest.cases, guest.outputs, parser, home, isolation=self.isolation
+            )
+        return guest.model_copy(update={"cases": cases})
 
     def _symbolized(self, guest: Guest, commit: str, built: Built, line: Line) -> Guest:
         """With files and lines in its reports, by the script of the commit that ran."""
@@ -573,10 +648,27 @@ class Engine:
                     mode=mode,
                     isolation=self.isolation,
                     allow=self.allow,
+                    selftests=_ready(session.tests, home),
+                    kunit=self.tests.kunit,
                 )
             finally:
                 kept = folder / _name(f"{prefix}results.jsonl", number)
                 _keep_results(results, kept, self.limits.results_bytes)
+
+
+def _ready(tests: Sequence[Selftest], home: Path) -> tuple[Selftest, ...]:
+    """With folders that the guest can run programs from; the store keeps no modes."""
+    ready = []
+    for number, test in enumerate(tests):
+        if test.folder is not None:
+            folder = home / str(number)
+            folder.mkdir()
+            for name in test.made.files:
+                shutil.copyfile(test.folder / name, folder / name)
+                (folder / name).chmod(0o755)
+            test = replace(test, folder=folder)
+        ready.append(test)
+    return tuple(ready)
 
 
 def _done(guest: Guest) -> bool:

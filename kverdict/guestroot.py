@@ -24,6 +24,7 @@ from kverdict.sandbox import Bind
 ROOT = Path("/guest")
 SUITE = Path("/kverdict/guest")
 RESULTS = Path("/results")
+PROGRAMS = Path("/selftests")  # in numbered folders
 # What virtme-ng runs to mount its tools with another root than the host's, then its init. The
 # host's own mount(8) is set-uid for a user whom the guest does not know as root.
 _APPLETS = ("sh", "mount", "mkdir")

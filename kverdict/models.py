@@ -400,6 +400,15 @@ class BenignLine(Frozen):
     expires: str  # ISO date after which the entry does not count any more
 
 
+class TestOutput(Frozen):
+    """What a test program, or a KUnit suite, printed."""
+
+    __test__ = False  # pytest takes it for a test otherwise
+
+    case: str
+    text: Annotated[str, MEASURED]
+
+
 class Guest(Frozen):
     """What one boot showed."""
 
@@ -421,6 +430,7 @@ class Guest(Frozen):
     problems: tuple[str, ...] = ()  # what of the guest's results was not believed
     benign: tuple[BenignLine, ...] = ()  # of the console, allowed by the allowlist
     symbols_note: str = ""  # why reports have no files and lines
+    outputs: tuple[TestOutput, ...] = ()  # of --kselftest and --kunit
 
 
 # --- evaluation ---------------------------------------------------------------------------------

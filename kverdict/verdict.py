@@ -56,6 +56,7 @@ from kverdict.models import (
     Series,
     Splat,
 )
+from kverdict.reach import compiled_anything
 from kverdict.text import counted
 
 __all__ = [  # the words and the rules together, for those who read verdicts
@@ -663,7 +664,7 @@ def _same_kernel(reach: Reach | None) -> str:
     """The patched kernel is the base's to the bit; why, as far as the touched files tell."""
     code = [item for item in reach.files if item.state is not ReachState.NO_CODE] if reach else []
     off = [item for item in code if item.state is ReachState.NOT_COMPILED]
-    if reach is not None and not code:
+    if reach is not None and not compiled_anything(reach) and not code:
         return "nothing of the series is compiled: it touches no code"
     if off and len(off) == len(code):
         item = off[0]

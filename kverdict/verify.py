@@ -26,7 +26,7 @@ from kverdict.disk import (
     require,
 )
 from kverdict.errors import InfraError, PatchError, UserError
-from kverdict.evaluate import Engine, recipe_of
+from kverdict.evaluate import Engine, OtherTests, recipe_of
 from kverdict.git import Repository
 from kverdict.interrupt import undisturbed
 from kverdict.judgement import Report
@@ -63,7 +63,7 @@ from kverdict.runs import (
 )
 from kverdict.sandbox import Isolation, protection
 from kverdict.settings import DEFAULT_FRAGMENTS, HOME, Settings, find_fragment
-from kverdict.stages import fetch
+from kverdict.stages import fetch, selftests
 from kverdict.stages.apply import apply_series
 from kverdict.stages.base import choose_base
 from kverdict.stages.boot import Limits
@@ -73,6 +73,13 @@ from kverdict.verdict import judge
 
 TEMPLATES = HOME / "templates"
 REACH_FRAGMENT = "reach.config"
+KUNIT_FRAGMENT = "kunit.config"
+# Results are read from debugfs, suite by suite; the console is for what goes wrong.
+KUNIT = """# optional: what --kunit asks for, from the patched tree
+CONFIG_KUNIT=y
+CONFIG_DEBUG_FS=y
+CONFIG_KUNIT_DEBUGFS=y
+"""
 
 
 class Request(Frozen):
@@ -91,6 +98,8 @@ class Request(Frozen):
     test_each: bool = False
     reach: bool = False  # also configure what has the touched files compiled
     coccicheck: bool = False
+    kselftests: tuple[str, ...] = ()  # COLLECTION:TEST
+    kunit: str | None = None  # folder of the tree with a .kunitconfig
 
     @property
     def isolation(self) -> Isolation:
@@ -119,6 +128,8 @@ def request_of(
     test_each: bool = False,
     reach: bool = False,
     coccicheck: bool = False,
+    kselftests: Sequence[str] = (),
+    kunit: str | None = None,
 ) -> Request:
     """What the command line says, else what the settings say."""
     chosen = tree or settings.kernel.tree
@@ -138,6 +149,8 @@ def request_of(
         test_each=test_each,
         reach=reach,
         coccicheck=coccicheck,
+        kselftests=tuple(dict.fromkeys(kselftests)),
+        kunit=kunit,
     )
 
 
@@ -180,7 +193,15 @@ def verify(request: Request, settings: Settings, progress: Progress) -> Run:
             isolation=request.isolation,
             coccicheck=request.coccicheck,
         )
-        engine = engine_of(request, settings, tree, progress)
+        engine = engine_of(request, settings, tree, progress).testing(
+            OtherTests(
+                selftests=tuple(selftests.parse(text) for text in request.kselftests),
+                kunit=request.kunit is not None,
+                parser=base.sha,
+            )
+        )
+        if request.kunit is not None:
+            engine = _with_kunit(engine, request.kunit, applied.tip, folder)
         report = _evaluate(request, engine, series, base, applied, checks, folder)
         render(report, folder, templates=TEMPLATES, commands=reproduce(request, series, base))
         finish_run(folder)
@@ -325,6 +346,7 @@ def _evaluate(
 ) -> Report:
     evaluations = folder / "evaluations"
     with engine.store.in_use():
+        _check_selftests(engine, applied.tip)
         engine, enabled = _reaching(engine, applied, folder) if request.reach else (engine, ())
         with engine.line() as line:
             before, patches = _compared(request, engine, series, base, applied, line, evaluations)
@@ -379,6 +401,28 @@ def _compared(
     patches = _evaluate_patches(request, engine, series, applied, line, evaluations)
     before, after = ask_again(engine, line, evaluations, before, patches[-1])
     return before, pin_down(engine, line, evaluations, before, (*patches[:-1], after))
+
+
+def _check_selftests(engine: Engine, tip: str) -> None:
+    """A test that the patched tree does not have is a slip of the pen, told before any build."""
+    if not engine.tests.selftests:
+        return
+    with engine.line() as line:
+        for named in engine.tests.selftests:
+            test = engine.selftest(tip, named, line)
+            if test.folder is None and not test.made.known:
+                raise UserError(f"{named.collection}:{named.test}: {test.why}", test.made.others)
+
+
+def _with_kunit(engine: Engine, directory: str, tip: str, folder: Path) -> Engine:
+    """An engine that configures the suites of a folder of the tree, as kunit.py does."""
+    path = f"{directory.strip('/') or 'lib/kunit'}/.kunitconfig"
+    content = engine.tree.show_file(tip, path)
+    if content is None:
+        raise UserError(f"the tree has no {path}", "name a folder with a .kunitconfig: lib/kunit")
+    fragment = folder / KUNIT_FRAGMENT
+    write_atomically(fragment, KUNIT + content.decode(errors="replace"))
+    return engine.adding(fragment)
 
 
 def _reaching(engine: Engine, applied: Applied, folder: Path) -> tuple[Engine, tuple[str, ...]]:
@@ -532,6 +576,10 @@ def command_of(request: Request) -> list[str]:
         words.append("--reach")
     if request.coccicheck:
         words.append("--coccicheck")
+    for test in request.kselftests:
+        words += ["--kselftest", test]
+    if request.kunit is not None:
+        words += ["--kunit", request.kunit]
     for name in request.fragments:
         if name not in DEFAULT_FRAGMENTS:
             words += ["--fragment", name]

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kverdict.guestroot import HOST_ROOT, RESULTS, SUITE, guest_root
+from kverdict.guestroot import HOST_ROOT, PROGRAMS, RESULTS, SUITE, guest_root
 from kverdict.models import Accelerator
 from kverdict.sandbox import Bind, Isolation, Sandbox, default_limits, python_command
 
@@ -67,18 +67,21 @@ def session(
     kernel_options: tuple[str, ...] = (),
     file_limit: int,
     isolation: Isolation = Isolation.BUBBLEWRAP,
+    folders: tuple[Path, ...] = (),
 ) -> Session:
     """What boots ``bzimage`` in the sandbox, runs the shell ``script`` and powers off.
 
-    ``suite`` is a folder, seen at SUITE in the guest; ``results`` is its only writable one, at
-    RESULTS.  No file that the guest writes grows over ``file_limit`` bytes: QEMU writes them with
-    that limit on its own files, so that write() in the guest fails with EFBIG (Python, which
-    starts QEMU, has SIGXFSZ ignored).
+    ``suite`` is a folder, seen at SUITE in the guest, and ``folders`` below PROGRAMS, by number;
+    ``results`` is its only writable one, at RESULTS.  No file that the guest writes grows over
+    ``file_limit`` bytes: QEMU writes them with that limit on its own files, so that write() in the
+    guest fails with EFBIG (Python, which starts QEMU, has SIGXFSZ ignored).
     """
     root = guest_root() if isolation is Isolation.BUBBLEWRAP else HOST_ROOT
     binds = [Bind(bzimage, _BZIMAGE), Bind(results, RESULTS, writable=True), *root.binds]
     if suite is not None:
         binds.append(Bind(suite, root.inside(SUITE)))
+    for number, folder in enumerate(folders):
+        binds.append(Bind(folder, root.inside(PROGRAMS / str(number))))
     sandbox = Sandbox(
         binds=tuple(binds),
         kvm=machine.accelerator is Accelerator.KVM,

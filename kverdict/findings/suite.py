@@ -24,9 +24,9 @@ from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, Validati
 from kverdict import uapi
 from kverdict.errors import InfraError, UserError
 from kverdict.guest.defects import DEFECTS
-from kverdict.guest.results import FILE_NAME, LONGEST_MESSAGE, VERSION
+from kverdict.guest.results import FILE_NAME, LONGEST_MESSAGE, LONGEST_PIECE, VERSION
 from kverdict.guest.suite import CASES
-from kverdict.models import BenchRow, CaseResult, Frozen, Outcome
+from kverdict.models import BenchRow, CaseResult, Frozen, Outcome, TestOutput
 from kverdict.proc import Finished, failure_of, stream
 from kverdict.progress import Progress, Silent
 
@@ -34,6 +34,7 @@ SUITE_FOLDER = Path(__file__).resolve().parent.parent / "guest"
 LIMIT_BYTES = 8 << 20
 LONGEST_LINE = 64 << 10
 MOST_PROBLEMS = 20
+KUNIT = "kunit."  # ids of KUnit's suites begin so
 _LOG_LIMIT = 4 << 20
 
 
@@ -82,7 +83,7 @@ def defect_of(case_id: str) -> Defect | None:
 
 # --- what the guest wrote -----------------------------------------------------------------------
 
-_Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,79}$")]
+_Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][A-Za-z0-9_.:/-]{0,159}$")]
 _Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{2,128}$")]
 _Line = Annotated[str, StringConstraints(max_length=8192)]
 _Count = Annotated[int, Field(ge=0, lt=1 << 63)]
@@ -115,6 +116,12 @@ class _Start(_Event):
     case: _Id
 
 
+class _Output(_Event):
+    event: Literal["output"]
+    case: _Id
+    text: str = Field(max_length=LONGEST_PIECE)
+
+
 class _End(_Event):
     event: Literal["end"]
     case: _Id
@@ -144,7 +151,7 @@ class _Done(_Event):
     event: Literal["done"]
 
 
-_AnyEvent = Hello | _Plan | _Start | _End | _Bench | _Note | _Done
+_AnyEvent = Hello | _Plan | _Start | _Output | _End | _Bench | _Note | _Done
 _EVENTS: TypeAdapter[_AnyEvent] = TypeAdapter(Annotated[_AnyEvent, Field(discriminator="event")])
 
 
@@ -161,6 +168,7 @@ class SuiteResults(Frozen):
     bench_note: str
     done: bool
     problems: tuple[str, ...]
+    outputs: tuple[TestOutput, ...] = ()
 
     @property
     def release(self) -> str | None:
@@ -180,14 +188,20 @@ class SuiteResults(Frozen):
 
 
 def read_results(
-    folder: Path, *, cases: Sequence[str] | None = None, limit_bytes: int = LIMIT_BYTES
+    folder: Path,
+    *,
+    cases: Sequence[str] | None = None,
+    others: Sequence[CaseInfo] = (),
+    kunit: bool = False,
+    limit_bytes: int = LIMIT_BYTES,
 ) -> SuiteResults:
     """``folder``/results.jsonl as far as it can be believed; never raises for what is in it.
 
-    ``cases`` are the ids that were asked for; all of the suite's by default.
+    ``cases`` are the ids that were asked for; all of the suite's by default.  ``others`` are the
+    programs that can be asked for besides, and with ``kunit`` suites have any name.
     """
     data, problems = _read(folder / FILE_NAME, limit_bytes)
-    reader = _Reader(problems=problems)
+    reader = _Reader(problems=problems, known=(*list_cases(), *others), kunit=kunit)
     for number, line in enumerate(_lines(data, reader), 1):
         reader.take(number, line)
     return reader.results(cases)
@@ -221,10 +235,13 @@ class _Reader:
     """Takes events in order and keeps what fits together."""
 
     problems: list[str]
+    known: tuple[CaseInfo, ...]
+    kunit: bool
     hello: Hello | None = None
     planned: list[str] | None = None
     running: str | None = None
     ended: dict[str, _End] = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)
     bench: dict[str, BenchRow] = field(default_factory=dict)
     note: str = ""
     done: bool = False
@@ -260,6 +277,8 @@ class _Reader:
                 return self._plan(event)
             case _Start():
                 return self._start(event)
+            case _Output():
+                return self._output(event)
             case _End():
                 return self._end(event)
             case _Bench():
@@ -288,7 +307,8 @@ class _Reader:
             return "a second plan"
         if len(set(event.cases)) != len(event.cases):
             return "a plan that names a case twice"
-        if unknown := set(event.cases) - {case.id for case in CASES}:
+        unknown = set(event.cases) - {case.id for case in self.known}
+        if unknown := {id for id in unknown if not (self.kunit and id.startswith(KUNIT))}:
             return f"a plan with unknown case {min(unknown)}"
         self.planned = event.cases
         return None
@@ -299,6 +319,12 @@ class _Reader:
         if self.running is not None or event.case in self.ended:
             return f"start of {event.case} out of turn"
         self.running = event.case
+        return None
+
+    def _output(self, event: _Output) -> str | None:
+        if event.case != self.running:
+            return f"output of {event.case}, which was not running"
+        self.outputs[event.case] = self.outputs.get(event.case, "") + event.text
         return None
 
     def _end(self, event: _End) -> str | None:
@@ -331,7 +357,9 @@ class _Reader:
         return None
 
     def results(self, asked: Sequence[str] | None) -> SuiteResults:
-        chosen = [case for case in list_cases() if asked is None or case.id in asked]
+        suites = [_suite(id) for id in self.planned or () if id.startswith(KUNIT)]
+        every = (*suites, *self.known)
+        chosen = [case for case in every if asked is None or case.id in asked]
         if self.planned is not None and set(self.planned) != {case.id for case in chosen}:
             self.problem("the plan is not what was asked for")
         return SuiteResults(
@@ -341,6 +369,7 @@ class _Reader:
             bench_note=self.note,
             done=self.done,
             problems=tuple(self.problems),
+            outputs=tuple(TestOutput(case=id, text=text) for id, text in self.outputs.items()),
         )
 
     def _result(self, case: CaseInfo) -> CaseResult:
@@ -358,6 +387,11 @@ class _Reader:
             message=message,
             seconds=seconds,
         )
+
+
+def _suite(id: str) -> CaseInfo:
+    name = id.removeprefix(KUNIT)
+    return CaseInfo(id=id, title=f"KUnit suite {name}", source="KUnit", needs=(), defect=None)
 
 
 def _plain(text: str) -> str:

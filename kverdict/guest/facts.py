@@ -21,11 +21,22 @@ class BadFacts(ValueError):
 
 
 @dataclass(frozen=True)
+class Program:
+    """A test of the kernel's tree: its program in its folder, its limit in seconds."""
+
+    id: str
+    folder: str
+    path: str
+    limit: float
+
+
+@dataclass(frozen=True)
 class Facts:
     """facts.json.
 
     ``flags`` are the GUEST_MEMFD_FLAG_* of the tree's include/uapi/linux/kvm.h, by name without
     the prefix; ``time_scale`` stretches every time limit (an emulated guest is slower).
+    ``cases`` names those of the suite, of the programs and of KUnit that are to run, None all.
     """
 
     flags: Mapping[str, int] = field(default_factory=dict)
@@ -34,6 +45,8 @@ class Facts:
     bench_rounds: int = 5
     time_scale: float = 1.0
     cases: Optional[Tuple[str, ...]] = None
+    programs: Tuple[Program, ...] = ()
+    kunit: bool = False
 
     def missing(self, names: Sequence[str]) -> Tuple[str, ...]:
         return tuple(name for name in names if name not in self.flags)
@@ -68,6 +81,7 @@ def parse(given: Any) -> Facts:
         if not isinstance(cases, list) or not all(isinstance(case, str) for case in cases):
             raise BadFacts("cases: expected null or a list of ids")
         values["cases"] = tuple(cases)
+    values["programs"] = tuple(_program(one) for one in given.get("programs", ()))
     facts = Facts(**values)
     for name in ("bench_mib", "bench_rounds"):
         if type(values.get(name, 0)) is not int or values.get(name, 0) < 0:
@@ -77,6 +91,17 @@ def parse(given: Any) -> Facts:
     if not isinstance(facts.bench_unit, str):
         raise BadFacts("bench_unit: expected a string")
     return facts
+
+
+def _program(given: Any) -> Program:
+    if not isinstance(given, dict) or set(given) != set(Program.__dataclass_fields__):
+        raise BadFacts("programs: expected objects with id, folder, path and limit")
+    program = Program(**given)
+    if not isinstance(program.limit, (int, float)) or not 0 < program.limit < 1e6:
+        raise BadFacts("programs: limit: expected a positive number")
+    if not all(isinstance(text, str) for text in (program.id, program.folder, program.path)):
+        raise BadFacts("programs: expected texts")
+    return program
 
 
 def _flags(given: Any) -> Dict[str, int]:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import List, Sequence
 
-from . import bench, identity, runner
+from . import bench, identity, programs, runner
 from .case import Case
 from .facts import BadFacts, Facts, load
 from .results import Results
@@ -29,7 +29,7 @@ def main(argv: Sequence[str]) -> int:
         results = Results(options.results, announce=options.announce)
         results.put("hello", **identity.hello())
         if options.command == "run":
-            run_cases(chosen, facts, results)
+            run_all(chosen, facts, results)
         else:
             bench.run(facts, results)
         results.put("done")
@@ -39,8 +39,23 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def run_all(cases: Sequence[Case], facts: Facts, results: Results) -> None:
+    """KUnit's results are read first: they were made when the kernel came up."""
+    suites = ["kunit." + name for name in programs.kunit_suites()] if facts.kunit else []
+    suites = [id for id in suites if _is_asked(id, facts)]
+    others = [program for program in facts.programs if _is_asked(program.id, facts)]
+    plan = [*suites, *(case.id for case in cases), *(program.id for program in others)]
+    results.put("plan", cases=plan)
+    programs.report_kunit(suites, results)
+    run_cases(cases, facts, results)
+    programs.run_all(others, facts.time_scale, results)
+
+
+def _is_asked(id: str, facts: Facts) -> bool:
+    return facts.cases is None or id in facts.cases
+
+
 def run_cases(cases: Sequence[Case], facts: Facts, results: Results) -> None:
-    results.put("plan", cases=[case.id for case in cases])
     hung = 0
     for case in cases:
         results.start(case.id)
@@ -53,7 +68,8 @@ def _chosen(facts: Facts) -> List[Case]:
     """The cases that the facts name, in the suite's order; all of them by default."""
     if facts.cases is None:
         return list(CASES)
-    unknown = sorted(set(facts.cases) - {case.id for case in CASES})
+    known = {case.id for case in CASES} | {program.id for program in facts.programs}
+    unknown = sorted(id for id in set(facts.cases) - known if not id.startswith("kunit."))
     if unknown:
         raise BadFacts(f"there is no case {', '.join(unknown)}")
     return [case for case in CASES if case.id in facts.cases]

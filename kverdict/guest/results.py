@@ -5,6 +5,7 @@
      "kvm", "python"}
     {"event": "plan", "cases": [id, ...]}
     {"event": "start", "case": id}
+    {"event": "output", "case": id, "text"}
     {"event": "end", "case": id, "outcome", "message", "seconds"}
     {"event": "bench", "name", "unit", "clock", "mib", "rounds", "median", "minimum", "maximum"}
     {"event": "done"}
@@ -23,6 +24,7 @@ from typing import Any
 FILE_NAME = "results.jsonl"
 VERSION = 1
 LONGEST_MESSAGE = 4000
+LONGEST_PIECE = 8000  # characters, of which JSON makes up to six bytes each
 
 
 class Results:
@@ -46,6 +48,11 @@ class Results:
     def start(self, case: str) -> None:
         self._announce(f"start {case}")
         self.put("start", case=case)
+
+    def output(self, case: str, text: str) -> None:
+        """What a program printed; in pieces, because a line has a limit."""
+        for start in range(0, len(text), LONGEST_PIECE):
+            self.put("output", case=case, text=text[start : start + LONGEST_PIECE])
 
     def end(self, case: str, outcome: str, message: str, seconds: float) -> None:
         self.put(

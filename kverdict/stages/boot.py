@@ -25,18 +25,21 @@ from kverdict.errors import InfraError
 from kverdict.findings import console as console_findings
 from kverdict.findings.console import Scan
 from kverdict.findings.suite import read_results
-from kverdict.guestroot import RESULTS, SUITE, guest_python
+from kverdict.guestroot import PROGRAMS, RESULTS, SUITE, guest_python
 from kverdict.models import (
     Accelerator,
+    CaseResult,
     Frozen,
     Guest,
     GuestEnd,
+    Outcome,
     Splat,
     SplatKind,
 )
 from kverdict.progress import Progress
 from kverdict.sandbox import Isolation
 from kverdict.sandbox import folder_use as folder_use
+from kverdict.stages.selftests import Selftest
 from kverdict.text import printable
 from kverdict.virtme import Machine, session
 
@@ -204,6 +207,8 @@ def boot(
     mode: Mode = Mode.SUITE,
     isolation: Isolation = Isolation.BUBBLEWRAP,
     allow: Allowlist | None = None,
+    selftests: Sequence[Selftest] = (),
+    kunit: bool = False,
 ) -> Guest:
     """Boot ``bzimage``, run the suite's ``mode`` in it and read what it reported.
 
@@ -218,7 +223,21 @@ def boot(
     factor = time_factor(accelerator)
     scaled = limits.scaled(factor)
     machine = machine_for(mode, accelerator)
-    _prepare(results, {**facts, "time_scale": factor, "bench_unit": bench_unit(machine)})
+    if mode is Mode.BENCH:
+        selftests, kunit = (), False
+    asked = _asked(facts)
+    ready = [test for test in selftests if test.folder is not None]
+    _prepare(
+        results,
+        {
+            **facts,
+            "time_scale": factor,
+            "bench_unit": bench_unit(machine),
+            "programs": [_program(number, test) for number, test in enumerate(ready)],
+            "kunit": kunit,
+            "cases": _those_there(asked, selftests),
+        },
+    )
     guest = session(
         bzimage,
         _script(mode),
@@ -228,6 +247,7 @@ def boot(
         kernel_options=kernel_options(scaled),
         file_limit=limits.results_bytes,
         isolation=isolation,
+        folders=tuple(test.folder for test in ready if test.folder is not None),
     )
     eye = _Eye(results, scaled)
     title = f"  {'benchmark' if mode is Mode.BENCH else 'guest'} ({accelerator.value})"
@@ -246,7 +266,12 @@ def boot(
             watch=look,
         )
     eye.look_again()
-    told = read_results(results, cases=() if mode is Mode.BENCH else _asked(facts))
+    told = read_results(
+        results,
+        cases=() if mode is Mode.BENCH else _those_there(asked, selftests),
+        others=[test.info for test in ready],
+        kunit=kunit,
+    )
     seen, scanned = _scan(console, allow or allowlist.load(None, date.today()))
     tail, userspace = console_tail(console), eye.watch.userspace
     done = told.done and not told.problems
@@ -266,7 +291,8 @@ def boot(
         build_id=told.build_id,
         config_digest=told.config_digest,
         kvm=told.kvm,
-        cases=told.cases,
+        cases=(*told.cases, *_not_there(asked, selftests)),
+        outputs=told.outputs,
         bench=told.bench,
         splats=seen.splats,
         benign=seen.benign,
@@ -274,6 +300,42 @@ def boot(
         console_tail=tail,
         bench_note=told.bench_note,
         problems=told.problems,
+    )
+
+
+def _program(number: int, test: Selftest) -> dict[str, object]:
+    folder = PROGRAMS / str(number)
+    return {
+        "id": test.id,
+        "folder": str(folder),
+        "path": str(folder / test.name),
+        "limit": test.limit,
+    }
+
+
+def _those_there(
+    asked: tuple[str, ...] | None, selftests: Sequence[Selftest]
+) -> tuple[str, ...] | None:
+    """The cases to ask the guest for: a program that could not be built is not among them."""
+    absent = {test.id for test in selftests if test.folder is None}
+    return None if asked is None else tuple(id for id in asked if id not in absent)
+
+
+def _not_there(
+    asked: tuple[str, ...] | None, selftests: Sequence[Selftest]
+) -> tuple[CaseResult, ...]:
+    """What does not build on this commit is skipped; where the base has it, that is a loss."""
+    return tuple(
+        CaseResult(
+            id=test.id,
+            title=test.info.title,
+            source=test.info.source,
+            outcome=Outcome.SKIP,
+            message=test.why,
+            seconds=0.0,
+        )
+        for test in selftests
+        if test.folder is None and (asked is None or test.id in asked)
     )
 
 

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Evidence for whole series, on real kernels: whose a finding is, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Ended, Pipeline
+from tests.e2e.history import History
+
+GMEM = "virt/kvm/guest_memfd.c"
+CREATE = """\tif (size <= 0 || !PAGE_ALIGNED(size))
+\t\treturn -EINVAL;
+
+\treturn __kvm_gmem_create(kvm, size, flags);
+"""
+INIT = "\tkvm_gmem_fops.owner = module;\n"
+
+MakeHistory = Callable[[], History]
+
+
+@pytest.fixture
+def history(linux_7_2: tuple[Path, str], tmp_path: Path) -> History:
+    repo, head = linux_7_2
+    return History.on(repo, head, tmp_path / "history.git")
+
+
+@pytest.fixture
+def series(
+    linux_7_2: tuple[Path, str], history: History, tmp_path: Path
+) -> Callable[[], list[str]]:
+    return lambda: history.series(linux_7_2[1], tmp_path / "patches")
+
+
+def findings(ended: Ended, kind: str) -> list[dict[str, Any]]:
+    return [one for one in ended.verdict["verdict"]["findings"] if one["kind"] == kind]
+
+
+def evidence(ended: Ended, name: str) -> str:
+    return " / ".join(
+        item["text"] for item in ended.verdict["verdict"]["evidence"] if item["name"] == name
+    )
+
+
+def test_a_patch_that_breaks_the_build_and_the_next_that_repairs_it(
+    history: History, series: Callable[[], list[str]], pipeline: Pipeline
+) -> None:
+    history.commit("KVM: one", {GMEM: (INIT, INIT + '\tpr_debug("one\\n");\n')})
+    history.commit("KVM: two", {GMEM: ('pr_debug("one\\n");', "pr_debug(two);")})
+    history.commit("KVM: three", {GMEM: ("pr_debug(two);", 'pr_debug("three\\n");')})
+    ended = pipeline.verify(*series())
+    assert ended.status == 1, ended.stdout + ended.stderr
+    builds = [item["build"]["ok"] for item in ended.verdict["patch_evaluations"]]
+    assert builds == [True, False, True]
+    (broken,) = findings(ended, "build")
+    assert (broken["patch"], broken["verdict"]) == (2, "NEW-FAIL")
+    assert "3/3 builds again" in broken["title"]
+    assert GMEM in broken["detail"] and "two" in broken["detail"]
+    # The rest was evaluated all the same: the whole series ran, and no case speaks against it.
+    assert findings(ended, "case") == []
+    assert ended.verdict["verdict"]["counts"]["PASS"] > 0
+    assert "2 of 3 patches built" in evidence(ended, "build")
+
+
+def test_a_warning_that_another_one_replaces_is_seen(
+    history: History, linux_7_2: tuple[Path, str], pipeline: Pipeline
+) -> None:
+    """As many warnings as before, and one of them is new."""
+    base = history.commit("KVM: old", {GMEM: (INIT, "\tint unused_before;\n\n" + INIT)})
+    history.commit("KVM: new", {GMEM: ("\tint unused_before;\n", "\tint unused_after;\n")})
+    ended = pipeline("verify", "--tree", str(history.repo), f"{base}..topic")
+    assert ended.status == 1, ended.stdout + ended.stderr
+    report = ended.verdict
+    old = report["base_evaluation"]["build"]["warnings"]
+    new = report["patch_evaluations"][-1]["build"]["warnings"]
+    assert len(old) == len(new) == 1
+    (pinned,) = report["warnings"]
+    assert pinned["patch"] == 1 and pinned["touched"] and pinned["gone_with"] is None
+    said = pinned["diagnostic"]
+    assert (said["flag"], said["file"], said["function"]) == (
+        "-Wunused-variable",
+        GMEM,
+        "kvm_gmem_init",
+    )
+    assert "unused_after" in said["message"]
+    assert [one["patch"] for one in findings(ended, "warning")] == [1]
+
+
+@pytest.fixture(scope="module")
+def troubled(
+    linux_7_2: tuple[Path, str],
+    shared_pipeline: Pipeline,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Ended:
+    """1/2 warns on boot, with 2/2 a case oopses."""
+    repo, head = linux_7_2
+    folder = tmp_path_factory.mktemp("troubled")
+    history = History.on(repo, head, folder / "history.git")
+    history.commit("KVM: warn", {GMEM: (INIT, INIT + '\tWARN(true, "made for a test");\n')})
+    history.commit(
+        "KVM: oops",
+        {
+            GMEM: (
+                CREATE,
+                CREATE.replace("\tif (size", "\tif (!size)\n\t\tsize = *(int *)8;\n\tif (size"),
+            )
+        },
+    )
+    return shared_pipeline.verify(*history.series(head, folder / "patches"))
+
+
+def test_a_warning_on_boot_is_pinned_to_its_patch_and_has_its_line(troubled: Ended) -> None:
+    (warn,) = [
+        one for one in findings(troubled, "console") if one["key"].startswith("console:WARN")
+    ]
+    assert (warn["patch"], warn["verdict"], warn["case"]) == (1, "NEW-FAIL", None)
+    assert "kvm_gmem_init" in warn["key"]
+    assert f"{GMEM}:" in warn["title"]
+
+
+def test_a_case_that_oopses_is_pinned_to_its_patch(troubled: Ended) -> None:
+    (oops,) = [
+        one for one in findings(troubled, "console") if one["key"].startswith("console:oops")
+    ]
+    assert (oops["patch"], oops["verdict"], oops["case"]) == (2, "NEW-FAIL", "flags.size")
+    assert f"{GMEM}:" in oops["detail"], "symbolized"
+    (case,) = [one for one in findings(troubled, "case") if one["case"] == "flags.size"]
+    assert (case["patch"], case["verdict"]) == (2, "NEW-FAIL")
+    judged = next(row for row in troubled.verdict["verdict"]["cases"] if row["id"] == "flags.size")
+    assert judged["patched"]["outcomes"] == ["crash", "crash"], "asked again in a fresh guest"
+
+
+# The suite's second mmap() of a boot is refused, and no other; alone, its case makes the first.
+MMAP = "static int kvm_gmem_mmap(struct file *file, struct vm_area_struct *vma)\n{\n"
+FLAKY = """\tstatic atomic_t calls;
+
+\tif (atomic_inc_return(&calls) == 2)
+\t\treturn -EIO;
+
+"""
+
+
+def test_a_case_that_fails_now_and_then_is_flaky_and_blamed_on_nobody(
+    history: History, series: Callable[[], list[str]], pipeline: Pipeline
+) -> None:
+    history.commit("KVM: flaky", {GMEM: (MMAP, MMAP + FLAKY)})
+    ended = pipeline.verify(*series())
+    rows = ended.verdict["verdict"]["cases"]
+    (flaky,) = [row for row in rows if row["verdict"] == "FLAKY"]
+    assert flaky["patched"]["outcomes"] == ["fail", "pass"]
+    assert [one["verdict"] for one in findings(ended, "case")] == ["FLAKY"]
+    assert ended.status == 0, ended.stdout + ended.stderr
+
+
+def test_a_series_that_only_touches_documentation_cannot_be_tested(
+    history: History, series: Callable[[], list[str]], pipeline: Pipeline
+) -> None:
+    path = "Documentation/virt/kvm/index.rst"
+    first = history.read(path).splitlines(keepends=True)[0]
+    history.commit("Documentation: KVM: a word", {path: (first, first + "\n.. A comment.\n")})
+    ended = pipeline.verify(*series())
+    assert ended.status == 125, ended.stdout + ended.stderr
+    assert "touches no code" in ended.verdict["verdict"]["headline"]
+    assert [item["state"] for item in ended.verdict["reach"]["files"]] == ["nothing to compile"]
+
+
+def test_what_a_patch_changes_in_the_configuration_is_shown(
+    history: History, series: Callable[[], list[str]], pipeline: Pipeline
+) -> None:
+    path = "virt/kvm/Kconfig"
+    old = "config KVM_GUEST_MEMFD\n"
+    made = "config KVM_MADE_FOR_A_TEST\n\tdef_bool y\n\tdepends on KVM_GUEST_MEMFD\n\n"
+    history.commit("KVM: a symbol", {path: (old, made + old)})
+    ended = pipeline.verify(*series())
+    (change,) = ended.verdict["kconfig_changes"]
+    assert change == {
+        "patch": 1,
+        "symbols": [{"name": "KVM_MADE_FOR_A_TEST", "before": None, "after": "y"}],
+    }
+    assert all("0 differ" in text for text in evidence(ended, "config").split(" / "))
