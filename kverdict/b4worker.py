@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import b4
+import b4.diff
 import b4.mbox
 import liblore
 import liblore.utils
@@ -38,6 +39,7 @@ import liblore.utils
 SERIES = "series.mbx"
 THREAD = "thread.mbx"
 COVER = "cover.txt"
+RANGE_DIFF = "range-diff.txt"
 LOG = "b4.log"
 
 CPU_SECONDS = 120
@@ -460,6 +462,45 @@ def patch_id_task(request: Answer) -> Answer:
     return {"status": "ok", "message_id": plain(patch.msgid), "subject": plain(patch.subject)}
 
 
+# --- two revisions ------------------------------------------------------------------------------
+
+
+def range_diff_task(request: Answer) -> Answer:
+    """What ``b4 diff -m OLD NEW`` prints, in a repository of our own with borrowed objects.
+
+    b4's own command looks for a base in all of the tree's history; only blobs matter here, so any
+    commit does.
+    """
+    repository = scratch_repository(Path("repo"), request["objects"], len(request["base"]))
+    ranges = []
+    for series in b4.diff.diff_mboxes(Namespace(ambox=request["boxes"])):
+        first, last = series.make_fake_am_range(gitdir=repository, at_base=request["base"])
+        if first is None or last is None:
+            raise Ended("refused", last_words())
+        ranges.append(f"{first}..{last}")
+    status, text = b4.git_run_command(
+        repository, ["range-diff", "--no-color", *ranges], logstderr=True
+    )
+    if status:
+        raise Ended("refused", text)
+    Path(RANGE_DIFF).write_text(text, encoding="utf-8", errors="replace")
+    return {"status": "ok"}
+
+
+def scratch_repository(path: Path, objects: str, hex_digits: int) -> str:
+    """A repository with a worktree, as b4 wants one, whose objects are those of another."""
+    form = "sha256" if hex_digits == 64 else "sha1"
+    words = ["init", "--quiet", "--template=", f"--object-format={form}", str(path)]
+    status, said = b4.git_run_command(None, words, logstderr=True)
+    if status:
+        raise Ended("refused", said)
+    (path / ".git/objects/info/alternates").write_text(f"{objects}\n", encoding="utf-8")
+    shallow = Path(objects).parent / "shallow"
+    if shallow.is_file():
+        (path / ".git/shallow").write_bytes(shallow.read_bytes())
+    return str(path.resolve())
+
+
 # --- the process --------------------------------------------------------------------------------
 
 
@@ -483,7 +524,7 @@ def set_up_b4(*, network: bool) -> None:
 
 
 def answer_to(request: Answer) -> Answer:
-    tasks = {"series": series_task, "patch-id": patch_id_task}
+    tasks = {"series": series_task, "patch-id": patch_id_task, "range-diff": range_diff_task}
     try:
         set_up_b4(network=request["mbox"] is None)
         return tasks[request["task"]](request)

@@ -80,4 +80,4 @@ def _fold(line: str, columns: int) -> list[str]:
 
 def counted(number: int, one: str, many: str = "") -> str:
     """ "1 patch", "2 patches"."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

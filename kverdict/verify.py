@@ -31,6 +31,7 @@ from kverdict.git import Repository
 from kverdict.interrupt import undisturbed
 from kverdict.judgement import Report
 from kverdict.line import Line
+from kverdict.memory import recall
 from kverdict.models import (
     Applied,
     BaseChoice,
@@ -203,6 +204,8 @@ def verify(request: Request, settings: Settings, progress: Progress) -> Run:
         if request.kunit is not None:
             engine = _with_kunit(engine, request.kunit, applied.tip, folder)
         report = _evaluate(request, engine, series, base, applied, checks, folder)
+        memory = recall(settings.runs_folder, folder, report, tree, progress)
+        report = report.model_copy(update={"memory": memory})
         render(report, folder, templates=TEMPLATES, commands=reproduce(request, series, base))
         finish_run(folder)
     return Run(folder, report)

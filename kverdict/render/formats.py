@@ -47,11 +47,6 @@ def bench_ratio(rows: tuple[BenchRow, ...]) -> str | None:
     return f"{write.median / memcpy.median:.2f}"
 
 
-def counted(number: int, one: str, many: str = "") -> str:
-    """1 -> "1 patch", 2 -> "2 patches"; ``many`` is "<one>s" when it is not given."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
 def slug(text: str) -> str:
     """A word for a CSS class or an anchor: "NEW-FAIL" -> "new-fail"."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

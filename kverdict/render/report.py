@@ -17,7 +17,7 @@ from kverdict import __version__
 from kverdict.render import formats, view
 from kverdict.runs import write_atomically
 from kverdict.stable import digest
-from kverdict.text import clip, fold, one_line, printable, shorten
+from kverdict.text import clip, counted, fold, one_line, printable, shorten
 from kverdict.verdict import CaseVerdict, Overall, Proof, Report
 
 JSON, HTML, TEXT = "verdict.json", "report.html", "report.txt"
@@ -80,6 +80,8 @@ def _content(report: Report, commands: tuple[str, ...]) -> dict[str, Any]:
         "counts_instructions": view.counts_instructions(report),
         "patches": view.patch_lines(report),
         "evidence": view.evidence_line(report),
+        "matrix": view.matrix(report),
+        "lint_missing": view.lint_missing(report),
     }
 
 
@@ -98,7 +100,7 @@ def _environment(templates: Path) -> SandboxedEnvironment:
         amount=formats.amount,
         bare_amount=formats.bare_amount,
         clipped=clipped,
-        counted=formats.counted,
+        counted=counted,
         first_line=formats.first_line,
         fold=_fold,
         one_line=one_line,

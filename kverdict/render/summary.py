@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from kverdict.render.formats import bare_amount, bench_ratio, counted
+from kverdict.render.formats import bare_amount, bench_ratio
 from kverdict.render.report import HTML
 from kverdict.render.view import Bunch, bunches, evidence_line, facts, shares
 from kverdict.stable import digest
-from kverdict.text import printable, shorten
+from kverdict.text import counted, printable, shorten
 from kverdict.verdict import CaseVerdict, FindingKind, Overall, Report
 
 COLUMNS = 80

@@ -3,19 +3,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kverdict.findings.suite import defect_of
 from kverdict.models import (
+    Absent,
     AppliedPatch,
     BenchRow,
+    Build,
     ConfigProof,
     Evaluation,
     Patch,
     SymbolProof,
     SymbolState,
 )
-from kverdict.render.formats import INSTRUCTIONS, counted
+from kverdict.render.formats import INSTRUCTIONS
+from kverdict.text import counted
 from kverdict.verdict import (
     WORST_FIRST,
     CaseVerdict,
@@ -27,6 +31,8 @@ from kverdict.verdict import (
     Runs,
 )
 
+_OF_RUNNING = (FindingKind.CASE, FindingKind.CONSOLE, FindingKind.BOOT)
+_NAMED = 3
 BAR = 1000  # width of the bar of counts, in its own units
 
 
@@ -102,8 +108,13 @@ class BenchLine:
 
 @dataclass(frozen=True)
 class PatchLine:
+    """A patch, and what came with it; ``builds`` is None when that was not tried."""
+
     mail: Patch
     commit: AppliedPatch | None
+    builds: bool | None
+    error: str
+    brings: tuple[str, ...]
 
 
 def shares(counts: dict[str, int]) -> tuple[Share, ...]:
@@ -215,7 +226,68 @@ def counts_instructions(report: Report) -> bool:
 
 def patch_lines(report: Report) -> tuple[PatchLine, ...]:
     commits = {commit.number: commit for commit in report.applied.patches}
-    return tuple(PatchLine(mail, commits.get(mail.number)) for mail in report.series.patches)
+    builds = {number: item.build for number, item in enumerate(report.patch_evaluations, start=1)}
+    return tuple(
+        _patch_line(report, mail, commits.get(mail.number), builds.get(mail.number))
+        for mail in report.series.patches
+    )
+
+
+def _patch_line(
+    report: Report, mail: Patch, commit: AppliedPatch | None, build: Build | None
+) -> PatchLine:
+    error = build.first_error if build is not None else None
+    place = f"{error.file}:{error.line}: " if error is not None and error.file else ""
+    return PatchLine(
+        mail=mail,
+        commit=commit,
+        builds=None if build is None else build.ok,
+        error=f"{place}{error.message}" if error is not None else "",
+        brings=tuple(_brings(report, mail.number)),
+    )
+
+
+def _brings(report: Report, patch: int) -> Iterator[str]:
+    """What a patch brought, by kind, in words."""
+    warnings = [item for item in report.warnings if item.patch == patch]
+    plain = sum(item.diagnostic.tool == "compiler" for item in warnings)
+    notes = report.checks.notes if report.checks is not None else ()
+    symbols = [change for change in report.kconfig_changes if change.patch == patch]
+    for number, words in (
+        (plain, ("new compiler warning",)),
+        (
+            len(warnings) - plain,
+            ("new message of a stricter checker", "new messages of stricter checkers"),
+        ),
+        (sum(note.patch == patch for note in notes), ("remark of a check", "remarks of checks")),
+        (sum(len(change.symbols) for change in symbols), ("changed symbol",)),
+    ):
+        if number:
+            yield counted(number, *words)
+    ours = [one for one in report.verdict.findings if one.patch == patch]
+    for verdict in WORST_FIRST:
+        named = [
+            one.case or one.title
+            for one in ours
+            if one.kind in _OF_RUNNING and one.verdict is verdict
+        ]
+        if named:
+            rest = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+            yield f"{len(named)} {verdict.value}: {', '.join(named[:_NAMED])}{rest}"
+
+
+def matrix(report: Report) -> tuple[JudgedCase, ...]:
+    """The cases that were asked on patches in between and do not answer alike everywhere."""
+    return tuple(
+        case
+        for case in report.verdict.cases
+        if case.each and len({runs.outcomes[:1] for runs in (case.base, *case.each)}) > 1
+    )
+
+
+def lint_missing(report: Report) -> tuple[Absent, ...]:
+    lint = report.patched_evaluation.lint
+    return lint.missing if lint is not None else ()
 
 
 def facts(report: Report) -> tuple[Fact, ...]:

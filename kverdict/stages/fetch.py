@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError, field_validator
@@ -414,15 +415,8 @@ def _from_archive(
 
 
 def _ask_worker(request: Mapping[str, object], draft: Path, settings: ArchiveSettings) -> _Answer:
-    if shutil.which("git") is None:
-        raise proc.ToolMissing("git is not installed", "run `make setup`")
-    done = proc.run(
-        [sys.executable, "-I", "-X", "utf8", str(_WORKER)],
-        cwd=draft,
-        env=_environment(draft, settings),
-        stdin=json.dumps({**request, "memory": settings.memory}).encode(),
-        timeout=settings.timeout,
-    )
+    stdin = json.dumps({**request, "memory": settings.memory}).encode()
+    done = run_worker(stdin, draft, settings, timeout=settings.timeout)
     if done.stopped is not None or done.returncode == -signal.SIGXCPU:
         return _Answer(status=_Status.TOO_SLOW)
     if done.returncode != 0:
@@ -431,6 +425,27 @@ def _ask_worker(request: Mapping[str, object], draft: Path, settings: ArchiveSet
         return _Answer.from_json(done.stdout)
     except ValidationError as error:
         raise _worker_failed(done) from error
+
+
+def run_worker(
+    request: bytes,
+    draft: Path,
+    settings: ArchiveSettings,
+    *,
+    timeout: float,
+    configuration: Mapping[str, str] = MappingProxyType({}),
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> proc.Finished:
+    """One run of b4worker.py in ``draft``; ``configuration`` is git's, beside what b4 needs."""
+    if shutil.which("git") is None:
+        raise proc.ToolMissing("git is not installed", "run `make setup`")
+    return proc.run(
+        [sys.executable, "-I", "-X", "utf8", str(_WORKER)],
+        cwd=draft,
+        env=_environment(draft, settings, configuration) | dict(variables),
+        stdin=request,
+        timeout=timeout,
+    )
 
 
 def _worker_failed(done: proc.Finished) -> InfraError:
@@ -442,7 +457,7 @@ def _worker_failed(done: proc.Finished) -> InfraError:
     )
 
 
-def _environment(draft: Path, settings: ArchiveSettings) -> dict[str, str]:
+def _environment(draft: Path, settings: ArchiveSettings, more: Mapping[str, str]) -> dict[str, str]:
     """Nothing of the user's or any tree's git and b4 configuration; no files outside ``draft``.
 
     A .b4-config or .keys/ of a tree that a series was applied to could redirect b4 and bring its
@@ -455,6 +470,7 @@ def _environment(draft: Path, settings: ArchiveSettings) -> dict[str, str]:
         "b4.attestation-checkmarks": "simple",
         "b4.keyringsrc": str(_keyring(settings) or draft / "no-keys"),
         f"liblore.{url.scheme}://{url.netloc}.requesttimeout": f"5,{settings.request_timeout}",
+        **more,
     }
     pairs = {
         name: word

@@ -67,6 +67,7 @@ def _parsed(
 ) -> dict[str, list[tuple[str, str, str]] | None]:
     for name, content in parser.items():
         (folder / Path(name).name).write_bytes(content)
+    folder.chmod(0o755)  # the sandbox's user is nobody whom we know
     place = folder if isolation is Isolation.NONE else _PLACE
     sandbox = Sandbox(binds=(Bind(folder, _PLACE),), python=True, isolation=isolation)
     texts = {output.case: output.text for output in outputs}

@@ -4,8 +4,9 @@ from __future__ import annotations
 import pytest
 
 from kverdict.models import Outcome
-from kverdict.render.formats import amount, bench_ratio, counted, seconds, slug
+from kverdict.render.formats import amount, bench_ratio, seconds, slug
 from kverdict.render.view import BAR, outcomes, shares
+from kverdict.text import counted
 from kverdict.verdict import Runs
 from tests import factories as make
 

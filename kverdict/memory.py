@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A series beside its earlier revision: which findings are gone, still there, new.
+
+What one of the two runs could not have seen is neither gone nor new: a case that was skipped, a
+check that is not installed, a file that did not compile.  ``unseen`` has the rules for that, and
+it is asked in both directions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from kverdict.findings.warnings import identity
+from kverdict.judgement import (
+    NO_ANSWER,
+    SCHEMA_VERSION,
+    CaseVerdict,
+    Finding,
+    FindingKind,
+    Report,
+    Runs,
+    guests_of,
+)
+from kverdict.models import (
+    Build,
+    Diagnostic,
+    Evaluation,
+    GuestEnd,
+    Memory,
+    Outcome,
+    Remembered,
+    Series,
+    Since,
+    SymbolState,
+)
+from kverdict.progress import Progress
+from kverdict.runs import run_states, write_atomically
+from kverdict.stages.rangediff import range_diff
+from kverdict.trees import Tree
+from kverdict.verdict import survived
+
+RANGE_DIFF = "range-diff.txt"
+RUNS_AT_MOST = 500  # the newest; gc keeps far fewer
+_LARGEST = {"series": 8 << 20, "verdict": 64 << 20}  # bytes of a file that is read
+
+# The series' own; what the base has too, and our trouble, is not remembered.
+_OURS = frozenset({CaseVerdict.NEW_FAIL, CaseVerdict.FLAKY})
+
+
+# --- the earlier run ------------------------------------------------------------------------------
+
+
+def recall(
+    runs_folder: Path, folder: Path, report: Report, tree: Tree, progress: Progress
+) -> Memory | None:
+    """What the run in ``folder`` has to say about the revision before; None without such a run.
+
+    Writes range-diff.txt into ``folder`` when there is one.
+    """
+    found = earlier_run(runs_folder, report.series, besides=folder)
+    if found is None:
+        return None
+    home, earlier = found
+    memory = remember(earlier, report, home.name)
+    progress.say(f"v{memory.revision} was verified before: {home.name}")
+    boxes = (home / "series" / earlier.series.mbox, folder / "series" / report.series.mbox)
+    text, why = range_diff(boxes, (earlier.applied, report.applied), tree, progress=progress)
+    if text is None:
+        return memory.model_copy(update={"note": why})
+    write_atomically(folder / RANGE_DIFF, text)
+    return memory.model_copy(update={"range_diff": RANGE_DIFF, "note": why})
+
+
+def earlier_run(runs_folder: Path, series: Series, *, besides: Path) -> tuple[Path, Report] | None:
+    """The newest finished run of the highest revision below this one's, and its report.
+
+    Runs whose files are damaged, or of another version's form, are passed over; the run in the
+    folder ``besides`` is not looked at.  Reads the series of each run and few verdicts.
+    """
+    candidates = []
+    for folder, state in run_states(runs_folder)[:RUNS_AT_MOST]:
+        if not state.finished or folder.resolve() == besides.resolve():
+            continue
+        if (known := _series_in(folder)) is not None and is_earlier(known, series):
+            candidates.append((known.revision, folder, known))
+    candidates.sort(key=lambda one: one[0], reverse=True)  # stable: the newest stays first
+    for _, folder, known in candidates:
+        report = _report_in(folder)
+        if report is not None and report.series == known:
+            return folder, report
+    return None
+
+
+def is_earlier(one: Series, series: Series) -> bool:
+    """Whether ``one`` is an earlier revision of ``series``: by change-id when both have one."""
+    if one.revision >= series.revision:
+        return False
+    if one.change_id is not None and series.change_id is not None:
+        return one.change_id == series.change_id
+    return (_plain(one.subject), _plain(one.author)) == (
+        _plain(series.subject),
+        _plain(series.author),
+    )
+
+
+def _plain(text: str) -> str:
+    """Without prefixes in brackets, case, blanks and a full stop at the end."""
+    bare = re.sub(r"^(?:\s*\[[^\]]*\])+", "", text)
+    return " ".join(bare.casefold().split()).rstrip(".")
+
+
+def _series_in(folder: Path) -> Series | None:
+    try:
+        return Series.from_json(_read(folder / "series" / "series.json", _LARGEST["series"]))
+    except (OSError, ValueError):
+        return None
+
+
+def _report_in(folder: Path) -> Report | None:
+    try:
+        report = Report.from_json(_read(folder / "verdict.json", _LARGEST["verdict"]))
+    except (OSError, ValueError):
+        return None
+    return report if report.verdict.schema_version == SCHEMA_VERSION else None
+
+
+def _read(path: Path, most: int) -> bytes:
+    """Raises ValueError for a file that is too large to be ours."""
+    if path.stat().st_size > most:
+        raise ValueError(f"{path} is over {most} bytes")
+    return path.read_bytes()
+
+
+# --- what became of the findings ------------------------------------------------------------------
+
+
+def remember(earlier: Report, now: Report, run: str) -> Memory:
+    """The findings of the series, then and now, by their keys; ``run`` names the earlier folder."""
+    return Memory(
+        run=run,
+        revision=earlier.series.revision,
+        headline=earlier.verdict.headline,
+        findings=tuple(_compared(earlier, now)),
+        same_base=earlier.base_evaluation.tree == now.base_evaluation.tree,
+    )
+
+
+def _compared(earlier: Report, now: Report) -> Iterator[Remembered]:
+    then, today = _by_key(earlier), _by_key(now)
+    for key, finding in then.items():
+        if finding.verdict in _OURS:
+            yield _since(key, finding, today.get(key), earlier, now)
+    for key, finding in today.items():
+        before = then.get(key)
+        if finding.verdict not in _OURS or (before is not None and before.verdict in _OURS):
+            continue
+        # What was the base's then, and is the series' now, was seen: it is new.
+        why = "" if before is not None else unseen(finding, now, earlier)
+        since = Since.NOT_LOOKED if why else Since.NEW
+        yield _remembered(since, key, finding, finding.verdict, f"then: {why}" if why else "")
+
+
+def _since(
+    key: str, finding: Finding, today: Finding | None, earlier: Report, now: Report
+) -> Remembered:
+    """What became of a finding of the earlier revision."""
+    if today is not None and today.verdict not in (CaseVerdict.FIXED, CaseVerdict.INFRA):
+        # Also when the base has it by now: it is not gone.
+        return _remembered(Since.STILL, key, today, today.verdict)
+    why = unseen(finding, earlier, now)
+    if today is not None and today.verdict is CaseVerdict.INFRA:
+        why = why or "it gave no answer"
+    verdict = today.verdict if today is not None else finding.verdict
+    if why:
+        return _remembered(Since.NOT_LOOKED, key, finding, verdict, f"now: {why}")
+    return _remembered(Since.GONE, key, finding, verdict)
+
+
+def _remembered(
+    since: Since, key: str, finding: Finding, verdict: CaseVerdict, why: str = ""
+) -> Remembered:
+    return Remembered(since=since, key=key, title=finding.title, verdict=verdict.value, why=why)
+
+
+def _by_key(report: Report) -> dict[str, Finding]:
+    """The worst finding under each key, in the verdict's order."""
+    found: dict[str, Finding] = {}
+    for finding in report.verdict.findings:
+        found.setdefault(finding.key or f"{finding.kind.value}:{finding.title}", finding)
+    return found
+
+
+# --- whether it could have been seen --------------------------------------------------------------
+
+
+def unseen(finding: Finding, source: Report, other: Report) -> str:
+    """Why ``other`` could not have had the finding of ``source``; empty when it could have."""
+    match finding.kind:
+        case FindingKind.BUILD:
+            return _build_unseen(other)
+        case FindingKind.BOOT:
+            return _end_unseen(finding, other)
+        case FindingKind.CONSOLE:
+            return _console_unseen(finding, source, other)
+        case FindingKind.CASE:
+            return _case_unseen(finding, source, other)
+        case FindingKind.CONFIG:
+            return _symbol_unseen(finding, other)
+        case FindingKind.WARNING:
+            return _warning_unseen(finding, source, other)
+        case FindingKind.CHECK:
+            return _check_unseen(finding, other)
+
+
+def _build_unseen(other: Report) -> str:
+    """An error hides those that make would have come to after it."""
+    for evaluation in other.patch_evaluations:
+        if trouble := _not_built(evaluation):
+            return trouble
+    return ""
+
+
+def _not_built(evaluation: Evaluation) -> str:
+    build: Build | None = evaluation.build
+    if build is None:
+        return f"{evaluation.describe} was not built"
+    return "" if build.ok else f"{evaluation.describe} does not build"
+
+
+def _end_unseen(finding: Finding, other: Report) -> str:
+    guest = other.patched_evaluation.guest
+    if guest is None:
+        return "no kernel was booted"
+    return "" if survived(guest, finding.case) else "the guest did not come that far"
+
+
+def _console_unseen(finding: Finding, source: Report, other: Report) -> str:
+    guests = guests_of(other.patched_evaluation)
+    if not guests:
+        return "no kernel was booted"
+    if not all(guest.console_scanned for guest in guests):
+        return "a console could not be scanned"
+    if not _same_questions(source, other):
+        return "it was configured otherwise"
+    if finding.case is not None:
+        if not _answers(_runs(other, finding.case)):
+            return f"{finding.case} did not run"
+    elif guests[0].end is not GuestEnd.DONE:
+        return "the guest did not come to its end"
+    return "" if survived(guests[0], finding.case) else f"the guest did not survive {finding.case}"
+
+
+def _case_unseen(finding: Finding, source: Report, other: Report) -> str:
+    case = finding.case or ""
+    runs = _runs(other, case)
+    if not runs.outcomes:
+        return "the case was not planned"
+    if not runs.answered:
+        return "the case was skipped" if runs.skipped else "the case gave no answer"
+    asked = _answers(_runs(source, case))
+    if finding.verdict is CaseVerdict.FLAKY and _answers(runs) < asked:
+        return f"flaky, and asked {_answers(runs)} times instead of {asked}"
+    return ""
+
+
+def _runs(report: Report, case: str) -> Runs:
+    """Of the whole series' kernel."""
+    found = (judged.patched for judged in report.verdict.cases if judged.id == case)
+    return next(found, Runs(outcomes=()))
+
+
+def _answers(runs: Runs) -> int:
+    return sum(
+        outcome not in NO_ANSWER and outcome is not Outcome.SKIP for outcome in runs.outcomes
+    )
+
+
+def _symbol_unseen(finding: Finding, other: Report) -> str:
+    config = other.patched_evaluation.config
+    if config is None:
+        return "no kernel was configured"
+    name = finding.key.partition(":")[2]
+    required = {item.name: item.state for item in config.asked if item.required}
+    if name not in required:
+        return "the symbol was not asked for"
+    # A finding that is not there although the symbol is missing was put down to something else.
+    return "" if required[name] is SymbolState.AS_ASKED else "the symbol is not as asked"
+
+
+def _warning_unseen(finding: Finding, source: Report, other: Report) -> str:
+    message = _diagnostic(finding, source)
+    if message is None or message.tool == "compiler":
+        return _compiler_unseen(source, other, whole=_comes_and_goes(finding, source))
+    return _lint_unseen(message, source, other)
+
+
+def _diagnostic(finding: Finding, report: Report) -> Diagnostic | None:
+    key = finding.key.partition(":")[2]
+    found = (item.diagnostic for item in report.warnings if identity(item.diagnostic) == key)
+    return next(found, None)
+
+
+def _comes_and_goes(finding: Finding, report: Report) -> bool:
+    """Whether only some patches in the middle have the warning."""
+    key = finding.key.partition(":")[2]
+    return any(
+        item.gone_with is not None and identity(item.diagnostic) == key for item in report.warnings
+    )
+
+
+def _compiler_unseen(source: Report, other: Report, *, whole: bool) -> str:
+    for evaluation in other.patch_evaluations if whole else other.patch_evaluations[-1:]:
+        if trouble := _not_built(evaluation):
+            return trouble
+    return _otherwise_built(source, other)
+
+
+def _lint_unseen(message: Diagnostic, source: Report, other: Report) -> str:
+    lint = other.patched_evaluation.lint
+    if lint is None or message.tool not in lint.ran:
+        return f"{message.tool} did not run"
+    if message.file not in lint.files:
+        return f"{message.tool} did not look at {message.file}"
+    return _otherwise_built(source, other)
+
+
+def _otherwise_built(source: Report, other: Report) -> str:
+    """Another compiler, or other symbols, warn otherwise."""
+    one, two = source.patched_evaluation.config, other.patched_evaluation.config
+    if one is not None and two is not None and one.compiler != two.compiler:
+        return f"built with {two.compiler}"
+    return "" if _same_questions(source, other) else "it was configured otherwise"
+
+
+def _same_questions(one: Report, two: Report) -> bool:
+    """Whether both configurations were made from the same wishes."""
+    asked = [
+        {(item.name, item.asked) for item in config.asked} if config is not None else None
+        for config in (one.patched_evaluation.config, two.patched_evaluation.config)
+    ]
+    return asked[0] == asked[1]
+
+
+def _check_unseen(finding: Finding, other: Report) -> str:
+    tool = finding.key.split(":")[1] if finding.key.count(":") > 1 else "the check"
+    if other.checks is None or tool not in other.checks.ran:
+        return f"{tool} did not run"
+    return ""
