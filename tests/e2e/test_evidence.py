@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Ended, Pipeline
+from tests.e2e.conftest import PATCHES, Ended, Pipeline
 from tests.e2e.history import History
 
 GMEM = "virt/kvm/guest_memfd.c"
@@ -19,8 +19,6 @@ CREATE = """\tif (size <= 0 || !PAGE_ALIGNED(size))
 \treturn __kvm_gmem_create(kvm, size, flags);
 """
 INIT = "\tkvm_gmem_fops.owner = module;\n"
-
-MakeHistory = Callable[[], History]
 
 
 @pytest.fixture
@@ -182,3 +180,63 @@ def test_what_a_patch_changes_in_the_configuration_is_shown(
         "symbols": [{"name": "KVM_MADE_FOR_A_TEST", "before": None, "after": "y"}],
     }
     assert all("0 differ" in text for text in evidence(ended, "config").split(" / "))
+
+
+def mails(paths: list[str], revision: int) -> list[str]:
+    """The patch files as another revision of the same series."""
+    for path in paths:
+        text = Path(path).read_text()
+        assert text.count("[PATCH") == 1
+        Path(path).write_text(text.replace("[PATCH", f"[PATCH v{revision}"))
+    return paths
+
+
+def test_the_next_revision_says_what_became_of_the_findings(
+    linux_7_2: tuple[Path, str], tmp_path: Path, pipeline: Pipeline
+) -> None:
+    """v1 warns on boot and has an unused variable; v2 has lost the one and kept the other."""
+    repo, head = linux_7_2
+    unused = "\tint unused_in_both;\n\n"
+    revisions = {1: unused + INIT + '\tWARN(true, "made for a test");\n', 2: unused + INIT}
+    ended = {}
+    for revision, text in revisions.items():
+        history = History.on(repo, head, tmp_path / f"v{revision}.git")
+        history.commit("KVM: a series in two revisions", {GMEM: (INIT, text)})
+        paths = history.series(head, tmp_path / f"v{revision}")
+        ended[revision] = pipeline.verify(*(paths if revision == 1 else mails(paths, 2)))
+        assert ended[revision].status == 1, ended[revision].stdout + ended[revision].stderr
+    assert ended[1].verdict["memory"] is None
+    memory = ended[2].verdict["memory"]
+    assert (memory["revision"], memory["same_base"]) == (1, True)
+    since = {one["key"].split(":")[0]: one["since"] for one in memory["findings"]}
+    assert since["console"] == "gone"
+    assert since["warning"] == "still there"
+    assert ended[2].stderr.count("configured and built before") == 1, "the base"
+    assert ended[2].folder is not None
+    diff = (ended[2].folder / "range-diff.txt").read_text()
+    assert 'WARN(true, "made for a test");' in diff
+    assert "range-diff.txt" in (ended[2].folder / "report.html").read_text()
+
+
+def test_the_trees_own_selftest_runs_on_the_bundled_series(shared_pipeline: Pipeline) -> None:
+    name = "kvm:guest_memfd_test"
+    ended = shared_pipeline.verify(
+        str(PATCHES / "gmem-write-v7-port.mbx"), "--kselftest", name, "--bench-mib", "0"
+    )
+    assert ended.verdict_of("kselftest.kvm.guest_memfd_test") == "PASS"
+    assert ended.status == 1, "the port has its own defects"
+    (row,) = [
+        row
+        for row in ended.verdict["verdict"]["cases"]
+        if row["id"] == "kselftest.kvm.guest_memfd_test"
+    ]
+    assert row["base"]["outcomes"] == row["patched"]["outcomes"] == ["pass"]
+
+
+def test_a_selftest_that_the_tree_does_not_have_is_the_users_mistake(pipeline: Pipeline) -> None:
+    ended = pipeline.verify(
+        str(PATCHES / "gmem-write-v7-port.mbx"), "--kselftest", "kvm:guest_memfd_tset"
+    )
+    assert ended.status == 129
+    assert "guest_memfd_test" in ended.stderr
+    assert ended.folder is None
