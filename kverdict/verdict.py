@@ -74,6 +74,7 @@ __all__ = [  # the words and the rules together, for those who read verdicts
     "Report",
     "Runs",
     "Verdict",
+    "changed_with",
     "died_in",
     "find",
     "identity_evidence",

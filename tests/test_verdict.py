@@ -12,7 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kverdict.errors import ExitStatus
-from kverdict.models import Evaluation, Guest, GuestEnd, Outcome
+from kverdict.models import (
+    CheckNote,
+    Checks,
+    Diagnostic,
+    Evaluation,
+    FileReach,
+    Guest,
+    GuestEnd,
+    Outcome,
+    PinnedWarning,
+    Reach,
+    ReachState,
+)
 from kverdict.verdict import (
     CaseVerdict,
     Finding,
@@ -22,7 +34,9 @@ from kverdict.verdict import (
     Report,
     Runs,
     Verdict,
+    changed_with,
     died_in,
+    judge,
     judge_case,
     judge_end,
     survived,
@@ -666,3 +680,185 @@ def test_every_exit_status_is_documented_and_no_other() -> None:
     section = page.split("## Exit statuses", 1)[1]
     rows = [line.split("|")[1].strip() for line in section.splitlines() if line.startswith("|")]
     assert [int(row) for row in rows[2:]] == sorted(ExitStatus)
+
+
+# --- whole series ---------------------------------------------------------------------------------
+
+
+def of_series(old: Evaluation, *patches: Evaluation, **parts: Any) -> Verdict:
+    return judge(
+        make.series(),
+        make.base_choice(),
+        make.applied(),
+        old,
+        patches,
+        protection=("bubblewrap 0.8.0",),
+        **parts,
+    )
+
+
+def built() -> Evaluation:
+    """A patch in between: it was built and not booted."""
+    return make.evaluation(guest=None)
+
+
+def broken() -> Evaluation:
+    return make.evaluation(build=make.failed_build(), guest=None)
+
+
+def test_a_patch_that_breaks_the_build_is_bad_although_a_later_one_repairs_it() -> None:
+    verdict = of_series(make.before(), built(), broken(), after())
+    (finding,) = found(verdict, FindingKind.BUILD)
+    assert (finding.patch, finding.verdict) == (2, CaseVerdict.NEW_FAIL)
+    assert "patch 2/3 does not build, 3/3 builds again" in finding.title
+    assert verdict.overall is Overall.BAD
+    assert verdict.counts["PASS"] > 0, "the rest was judged all the same"
+
+
+def test_a_build_that_stays_broken_is_told_once() -> None:
+    verdict = of_series(make.before(), broken(), broken())
+    assert [one.patch for one in found(verdict, FindingKind.BUILD)] == [1]
+    assert verdict.overall is Overall.BAD
+
+
+def test_a_base_that_does_not_build_and_a_patch_that_mends_it() -> None:
+    old = make.before(build=make.failed_build(), guest=None)
+    verdict = of_series(old, broken(), after())
+    assert [(one.verdict, one.patch) for one in found(verdict, FindingKind.BUILD)] == [
+        (CaseVerdict.FIXED, 2)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answers", "patch"),
+    [
+        (["pass", "bad"], 1),
+        (["pass", "pass", "bad"], 2),
+        (["pass", "bad", "pass", "bad"], 3),
+        (["pass", None, "bad"], None),
+        (["pass", "bad", None, "bad"], None),
+        (["bad", "bad"], None),
+        (["skip", "pass", "pass"], 1),
+        (["pass", None], None),
+        ([None, "bad"], None),
+    ],
+)
+def test_the_patch_from_which_on_the_answer_is_the_last_one(
+    answers: list[str | None], patch: int | None
+) -> None:
+    assert changed_with(answers) == patch
+
+
+def test_a_case_is_pinned_by_what_the_patches_in_between_answered() -> None:
+    asked = make.evaluation(guest=None, reruns=(patched_guest(a=FAIL),))
+    verdict = of_series(
+        before(base_guest(a=PASS, b=PASS)), built(), asked, after(patched_guest(a=FAIL, b=PASS))
+    )
+    case = next(case for case in verdict.cases if case.id == "a")
+    assert [runs.outcomes for runs in case.each] == [(), (FAIL,), (FAIL,)]
+    assert case.patch is None, "nobody asked the first patch"
+    first = make.evaluation(guest=None, reruns=(patched_guest(a=PASS),))
+    verdict = of_series(
+        before(base_guest(a=PASS, b=PASS)), first, asked, after(patched_guest(a=FAIL, b=PASS))
+    )
+    assert found(verdict, FindingKind.CASE)[0].patch == 2
+
+
+def test_both_outcomes_on_one_kernel_are_flaky_and_blame_nobody() -> None:
+    new = after(patched_guest(a=PASS, b=FAIL)).model_copy(
+        update={"reruns": (patched_guest(b=PASS),)}
+    )
+    verdict = judged(before(base_guest(a=PASS, b=PASS)), new)
+    assert of_case(verdict, "b") is CaseVerdict.FLAKY
+    assert verdict.overall is Overall.GOOD
+    twice = new.model_copy(update={"reruns": (patched_guest(b=FAIL),)})
+    verdict = judged(before(base_guest(a=PASS, b=PASS)), twice)
+    assert of_case(verdict, "b") is CaseVerdict.NEW_FAIL
+    assert next(case for case in verdict.cases if case.id == "b").patched.outcomes == (FAIL, FAIL)
+
+
+def test_a_guest_that_was_lost_twice_without_a_word_is_our_trouble() -> None:
+    lost = dead_at_boot(GuestEnd.LOST)
+    new = after(lost).model_copy(update={"reruns": (lost,)})
+    assert judged(before(base_guest(a=PASS, b=PASS)), new).overall is Overall.TROUBLE
+    crashed = lost.model_copy(update={"splats": (make.splat(),)})
+    assert judged(before(base_guest(a=PASS, b=PASS)), after(crashed)).overall is Overall.BAD
+
+
+def test_a_guest_that_came_up_the_second_time_counts_and_claims_no_more() -> None:
+    new = after(patched_guest(a=PASS)).model_copy(
+        update={"reruns": (dead_at_boot(GuestEnd.BOOT_TIMEOUT),)}
+    )
+    verdict = judged(before(base_guest(a=PASS)), new)
+    assert verdict.overall is Overall.GOOD
+    assert all(
+        one.proof is Proof.HOLDS for one in verdict.evidence if one.name in ("identity", "tests")
+    )
+
+
+def warning(flag: str = "-Wunused-variable", tool: str = "compiler", **changes: Any) -> Any:
+    said = Diagnostic(
+        severity="warning",
+        file="virt/kvm/guest_memfd.c",
+        line=12,
+        message="unused variable 'x'",
+        flag=flag,
+        function="f",
+        tool=tool,
+    )
+    return PinnedWarning(**{"diagnostic": said, "patch": 1, "touched": True, **changes})
+
+
+def test_a_new_compiler_warning_is_bad_and_pinned() -> None:
+    verdict = of_series(make.before(), after(), warnings=(warning(),))
+    (finding,) = found(verdict, FindingKind.WARNING)
+    assert (finding.patch, finding.advice) == (1, False)
+    assert verdict.overall is Overall.BAD
+
+
+@pytest.mark.parametrize("advice", [warning(tool="W=1"), warning(gone_with=2)])
+def test_a_stricter_checker_and_what_a_later_patch_removes_are_advice(advice: Any) -> None:
+    verdict = of_series(make.before(), after(), warnings=(advice,))
+    assert [one.advice for one in found(verdict, FindingKind.WARNING)] == [True]
+    assert verdict.overall is Overall.GOOD
+
+
+def test_a_remark_of_a_check_is_advice_and_told_after_what_decides() -> None:
+    note = CheckNote(
+        tool="checkpatch", patch=1, severity="error", file=None, line=None, message="BAD"
+    )
+    checks = Checks(ran=("checkpatch",), missing=(), notes=(note,))
+    verdict = of_series(make.before(), after(), checks=checks)
+    assert verdict.overall is Overall.GOOD
+    assert next(one for one in verdict.evidence if one.name == "checks").proof is Proof.FAILS
+    verdict = of_series(make.before(), broken(), checks=checks)
+    assert [one.kind for one in verdict.findings] == [FindingKind.BUILD, FindingKind.CHECK]
+
+
+def test_every_finding_of_one_verdict_has_a_key_of_its_own() -> None:
+    new = make.evaluation(
+        guest=make.guest(cases=make.cases({"a": FAIL, "b": FAIL}), splats=(make.splat(),))
+    )
+    verdict = of_series(before(base_guest(a=PASS, b=PASS)), new, warnings=(warning(),))
+    keys = [one.key for one in verdict.findings]
+    assert len(set(keys)) == len(keys) == 4
+    assert all(keys)
+
+
+def test_the_base_s_own_kernel_says_nothing_and_the_touched_files_say_why() -> None:
+    old = make.before()
+    same = make.evaluation(build=old.build, guest=old.guest)
+    off = FileReach(
+        path="mm/numa.c",
+        patches=(1,),
+        state=ReachState.NOT_COMPILED,
+        condition="NUMA",
+        unmet=("NUMA",),
+    )
+    verdict = of_series(old, same, reach=Reach(files=(off,)))
+    assert verdict.overall is Overall.UNTESTABLE
+    assert "not mm/numa.c, which needs NUMA" in verdict.headline
+    words = FileReach(path="Documentation/x.rst", patches=(1,), state=ReachState.NO_CODE)
+    verdict = of_series(old, same, reach=Reach(files=(words,)))
+    assert verdict.overall is Overall.UNTESTABLE
+    assert "touches no code" in verdict.headline
