@@ -105,6 +105,7 @@ def _environment(templates: Path) -> SandboxedEnvironment:
         fold=_fold,
         one_line=one_line,
         outcomes=view.outcomes,
+        word=view.word,
         said=view.said,
         seconds=formats.seconds,
         shorten=shorten,

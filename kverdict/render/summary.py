@@ -9,7 +9,7 @@ import click
 
 from kverdict.render.formats import bare_amount, bench_ratio
 from kverdict.render.report import HTML
-from kverdict.render.view import Bunch, bunches, evidence_line, facts, shares
+from kverdict.render.view import ADVICE, Bunch, bunches, evidence_line, facts, shares
 from kverdict.stable import digest
 from kverdict.text import counted, printable, shorten
 from kverdict.verdict import CaseVerdict, FindingKind, Overall, Report
@@ -19,6 +19,7 @@ LINES = 24
 _NAME = 12  # width of the first column
 _TAIL = 2  # an empty line and the report's path
 
+_OF_SERIES = ("Patches", "Since")
 _OVERALL_COLOUR = {
     Overall.GOOD: "green",
     Overall.BAD: "red",
@@ -71,6 +72,7 @@ def _fact_lines(report: Report, colour: bool) -> tuple[str, ...]:
         _named("Signatures", known["Signatures"]),
         _named("Base", f"{known['Base']}, {report.base.how.value}"),
     ]
+    lines += [_named(name, known[name]) for name in known if name.split()[0] in _OF_SERIES]
     if kernel := ", ".join(known[name] for name in ("Kernel", "Compiler") if name in known):
         lines.append(_named("Kernel", kernel))
     if "Accelerator" in known:
@@ -136,11 +138,9 @@ def _bunch(bunch: Bunch, colour: bool) -> tuple[str, ...]:
     about = f"{finding.case}: {finding.title}" if case else finding.title
     if bunch.defect:
         about = f"{bunch.defect} ({counted(len(bunch.findings), 'case')})"
-    word = bunch.verdict.value
-    first = (
-        f"{_style(word, colour, _CASE_COLOUR[bunch.verdict])}  "
-        f"{shorten(about, COLUMNS - len(word) - 2)}"
-    )
+    word = bunch.word
+    shade = "cyan" if word == ADVICE else _CASE_COLOUR[bunch.verdict]
+    first = f"{_style(word, colour, shade)}  {shorten(about, COLUMNS - len(word) - 2)}"
     # The first line of a console report is its frame; its title is told already.
     if finding.kind is FindingKind.CONSOLE or not finding.detail.strip():
         return (first,)

@@ -15,6 +15,7 @@ from kverdict.models import (
     ConfigProof,
     Evaluation,
     Patch,
+    Since,
     SymbolProof,
     SymbolState,
 )
@@ -33,6 +34,7 @@ from kverdict.verdict import (
 
 _OF_RUNNING = (FindingKind.CASE, FindingKind.CONSOLE, FindingKind.BOOT)
 _NAMED = 3
+ADVICE = "ADVICE"
 BAR = 1000  # width of the bar of counts, in its own units
 
 
@@ -73,6 +75,10 @@ class Bunch:
     @property
     def verdict(self) -> CaseVerdict:
         return self.findings[0].finding.verdict
+
+    @property
+    def word(self) -> str:
+        return word(self.findings[0].finding)
 
 
 @dataclass(frozen=True)
@@ -313,6 +319,10 @@ def facts(report: Report) -> tuple[Fact, ...]:
             "preimage blobs match",
         ),
     ]
+    if len(report.patch_evaluations) > 1:
+        lines.append(Fact("Patches", patches_line(report)))
+    if report.memory is not None:
+        lines.append(Fact(f"Since v{report.memory.revision}", since_line(report)))
     return (*lines, *_kernel_facts(report))
 
 
@@ -330,6 +340,33 @@ def _kernel_facts(report: Report) -> tuple[Fact, ...]:
         why = f": {guest.accelerator_why}" if guest.accelerator_why else ""
         lines.append(Fact("Accelerator", f"{guest.accelerator.value}{why}"))
     return tuple(lines)
+
+
+def word(finding: Finding) -> str:
+    """What a finding is called: its verdict, or that it is no more than advice."""
+    return ADVICE if finding.advice else finding.verdict.value
+
+
+def patches_line(report: Report) -> str:
+    """Of a series of several patches, whether each builds: "2/3 does not build"."""
+    total = len(report.patch_evaluations)
+    broken = [
+        f"{number}/{total}"
+        for number, item in enumerate(report.patch_evaluations, start=1)
+        if item.build is not None and not item.build.ok
+    ]
+    if broken:
+        return f"{', '.join(broken)} {'does' if len(broken) == 1 else 'do'} not build"
+    return f"all {total} build, each on top of the one before"
+
+
+def since_line(report: Report) -> str:
+    """ "2 gone, 1 still there" since the revision that was verified before."""
+    if report.memory is None:
+        return ""
+    states = [item.since for item in report.memory.findings]
+    counts = [f"{states.count(state)} {state.value}" for state in Since if state in states]
+    return ", ".join(counts) or "no findings then or now"
 
 
 def evidence_line(report: Report) -> str:
