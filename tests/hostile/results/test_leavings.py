@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 
-from kverdict import elf
 from kverdict.accelerator import Choice
 from kverdict.errors import InfraError
 from kverdict.evaluate import Engine, recipe_of
