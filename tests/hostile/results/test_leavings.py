@@ -21,7 +21,7 @@ import pytest
 from kverdict.accelerator import Choice
 from kverdict.errors import InfraError
 from kverdict.evaluate import Engine, recipe_of
-from kverdict.models import Accelerator, Evaluation, GuestEnd, Outcome
+from kverdict.models import Accelerator, Build, Evaluation, GuestEnd, Outcome
 from kverdict.proc import Finished
 from kverdict.progress import Silent
 from kverdict.sandbox import read_left
@@ -84,12 +84,12 @@ class Stand:
         return session
 
     def _hello(self, folder: Path) -> dict[str, object]:
-        evaluation = Evaluation.from_json((folder / "evaluation.json").read_bytes())
+        build = Build.from_json((folder / "build.json").read_bytes())
         return {
             "event": "hello",
             "version": 1,
             "release": "7.2.0-fake",
-            "build_id": evaluation.build.build_id if evaluation.build is not None else None,
+            "build_id": build.build_id,
             "cmdline": "",
             "config_digest": hashlib.sha256((folder / "config").read_bytes()).hexdigest(),
             "kvm": True,
