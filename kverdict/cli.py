@@ -22,6 +22,7 @@ from kverdict.findings import suite as guest_suite
 from kverdict.interrupt import Interrupted, raise_on_signals
 from kverdict.progress import to_stderr
 from kverdict.render.summary import summary
+from kverdict.request import request_of
 from kverdict.runs import scratch
 from kverdict.text import printable
 from kverdict.verdict import BAD_OUTCOMES
@@ -139,7 +140,7 @@ def verify(
     a rev range of the tree (v7.2..topic).
     """
     chosen = settings_module.load(config)
-    request = workflow.request_of(
+    request = request_of(
         chosen,
         series=series,
         tree=tree,

@@ -19,6 +19,7 @@ from kverdict.disk import DISK_NEEDED, free_at
 from kverdict.errors import KverdictError
 from kverdict.proc import run
 from kverdict.progress import Progress
+from kverdict.request import Request, command_of
 from kverdict.runs import (
     TEMPORARY,
     RunState,
@@ -38,7 +39,6 @@ from kverdict.runs import (
 )
 from kverdict.sandbox import SYSTEM_PATH, Sandbox
 from kverdict.settings import Settings
-from kverdict.verify import Request, command_of
 
 KVM = Path("/dev/kvm")
 RUNS_NEED = 256 << 20  # bytes: logs and reports

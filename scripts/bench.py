@@ -32,6 +32,7 @@ from kverdict.evaluate import KVM_HEADER, SUITE_FOLDER, Engine  # noqa: E402
 from kverdict.findings.suite import facts_document  # noqa: E402
 from kverdict.proc import failure_of  # noqa: E402
 from kverdict.progress import Silent, Task  # noqa: E402
+from kverdict.request import Request, request_of  # noqa: E402
 from kverdict.settings import Settings  # noqa: E402
 from kverdict.stages import boot, build  # noqa: E402
 from kverdict.stages.kmake import Ccache, make_command, make_sandbox  # noqa: E402
@@ -85,9 +86,9 @@ def is_make_or_qemu(title: str) -> bool:
     return title.strip().startswith(("build,", "guest", "benchmark", "does KVM work"))
 
 
-def request(settings: Settings, series: Path, tree: str) -> workflow.Request:
+def request(settings: Settings, series: Path, tree: str) -> Request:
     jobs = len(os.sched_getaffinity(0))
-    return workflow.request_of(settings, series=[str(series)], tree=tree, jobs=jobs)
+    return request_of(settings, series=[str(series)], tree=tree, jobs=jobs)
 
 
 def measure(name: str, series: Path, tree: str, settings: Settings) -> Measured:

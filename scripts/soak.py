@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from kverdict import evaluate, settings, verify
 from kverdict.models import Build, Guest
 from kverdict.progress import Progress, Silent, to_stderr
+from kverdict.request import Request, request_of
 from kverdict.stable import digest
 from kverdict.stages import boot
 
@@ -206,7 +207,7 @@ def main(series: tuple[str, ...], tree: str, count: int, fake: bool, config: Pat
             progress: Progress = Silent()
         else:
             chosen = settings.load(config)
-            request = verify.request_of(
+            request = request_of(
                 chosen, series=series, tree=tree, jobs=len(os.sched_getaffinity(0))
             )
             progress = to_stderr()
@@ -229,7 +230,7 @@ def main(series: tuple[str, ...], tree: str, count: int, fake: bool, config: Pat
     sys.exit(1 if grown or not same else 0)
 
 
-def fake_world(home: Path, stack: ExitStack) -> tuple[settings.Settings, verify.Request]:
+def fake_world(home: Path, stack: ExitStack) -> tuple[settings.Settings, Request]:
     """A tree of a few files, a series for it, and the double of the boot."""
     from tests.fakekernel import HEADER, INIT_SHARED, WRITE, FakeBoot, FakeKernel
 
@@ -250,7 +251,7 @@ def fake_world(home: Path, stack: ExitStack) -> tuple[settings.Settings, verify.
             "guest": {"bench_mib": 0},
         }
     )
-    return chosen, verify.request_of(chosen, series=[str(patch)], tree=str(kernel.repo))
+    return chosen, request_of(chosen, series=[str(patch)], tree=str(kernel.repo))
 
 
 if __name__ == "__main__":

@@ -14,13 +14,14 @@ import pytest
 
 from kverdict import verify
 from kverdict.progress import Silent
+from kverdict.request import Request
 from kverdict.settings import Settings
 from scripts.soak import Step, fake_world, growth, soak, table
 
 pytestmark = pytest.mark.host
 
 RUNS = 6
-World = tuple[Settings, verify.Request]
+World = tuple[Settings, Request]
 
 
 @pytest.fixture

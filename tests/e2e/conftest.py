@@ -19,10 +19,11 @@ from typing import Any
 import pytest
 
 from kverdict.progress import Silent
+from kverdict.request import request_of
 from kverdict.settings import HOME, Settings
 from kverdict.stages.build import BZIMAGE
 from kverdict.trees import open_tree
-from kverdict.verify import engine_of, request_of
+from kverdict.verify import engine_of
 from kverdict.worktrees import checkout
 
 TREE = "debian:7.2"

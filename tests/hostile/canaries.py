@@ -15,12 +15,13 @@ import pytest
 from kverdict.errors import PatchError
 from kverdict.models import Series
 from kverdict.progress import Silent
+from kverdict.request import request_of
 from kverdict.settings import Settings
 from kverdict.stages.apply import apply_series
 from kverdict.stages.base import choose_base
 from kverdict.stages.fetch import ArchiveSettings, fetch
 from kverdict.trees import open_tree
-from kverdict.verify import Run, request_of, verify
+from kverdict.verify import Run, verify
 from tests.fakekernel import FakeKernel
 from tests.hostile.making import LINK, LINK_TARGET, edit, mails_of
 

@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A series that was applied, against its base: what is evaluated, and what is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from kverdict.confidence import ask_again, pin_down
+from kverdict.configdiff import config_changes, declared_in
+from kverdict.disk import (
+    build_need,
+    require,
+)
+from kverdict.errors import UserError
+from kverdict.evaluate import Engine
+from kverdict.git import Repository
+from kverdict.judgement import Report
+from kverdict.line import Line
+from kverdict.models import (
+    Applied,
+    BaseChoice,
+    Checks,
+    Diagnostic,
+    Evaluation,
+    KconfigChange,
+    PinnedWarning,
+    Prerequisite,
+    Reach,
+    Series,
+    SourceKind,
+)
+from kverdict.pins import pin
+from kverdict.reach import enabled_by, files_to_plan, reach, reach_fragment
+from kverdict.request import Request
+from kverdict.runs import (
+    write_atomically,
+)
+from kverdict.trees import Tree
+from kverdict.verdict import judge
+
+REACH_FRAGMENT = "reach.config"
+KUNIT_FRAGMENT = "kunit.config"
+# Results are read from debugfs, suite by suite; the console is for what goes wrong.
+KUNIT = """# optional: what --kunit asks for, from the patched tree
+CONFIG_KUNIT=y
+CONFIG_DEBUG_FS=y
+CONFIG_KUNIT_DEBUGFS=y
+"""
+
+
+def compare(
+    request: Request,
+    engine: Engine,
+    series: Series,
+    base: BaseChoice,
+    applied: Applied,
+    checks: Checks,
+    folder: Path,
+) -> Report:
+    evaluations = folder / "evaluations"
+    with engine.store.in_use():
+        _check_selftests(engine, applied.tip)
+        engine, enabled = _reaching(engine, applied, folder) if request.reach else (engine, ())
+        with engine.line() as line:
+            before, patches = _compared(request, engine, series, base, applied, line, evaluations)
+            found = _reach(engine, applied, before, patches[-1], line, enabled)
+    warnings = _pinned(engine.tree, applied, before, patches)
+    return Report(
+        verdict=judge(
+            series,
+            base,
+            applied,
+            before,
+            patches,
+            protection=engine.protection,
+            warnings=warnings,
+            reach=found,
+            checks=checks,
+        ),
+        series=series,
+        base=base,
+        applied=applied,
+        base_evaluation=before,
+        patch_evaluations=patches,
+        warnings=warnings,
+        kconfig_changes=_kconfig_changes(engine, applied, before, patches),
+        reach=found,
+        checks=checks,
+    )
+
+
+def _compared(
+    request: Request,
+    engine: Engine,
+    series: Series,
+    base: BaseChoice,
+    applied: Applied,
+    line: Line,
+    evaluations: Path,
+) -> tuple[Evaluation, tuple[Evaluation, ...]]:
+    """Base and patches, asked as often as it takes to say whose a failure is."""
+    _check_room(engine, (base.sha, applied.tip))
+    before = engine.evaluate(
+        base.sha,
+        "base",
+        line,
+        evaluations,
+        strangers=bool(_from_archive(base)),
+        boots=request.repeat,
+        lint=_touched_sources(applied),
+    )
+    if before.guest is not None:
+        engine = engine.like(before.guest)
+    patches = _evaluate_patches(request, engine, series, applied, line, evaluations)
+    before, after = ask_again(engine, line, evaluations, before, patches[-1])
+    return before, pin_down(engine, line, evaluations, before, (*patches[:-1], after))
+
+
+def _check_selftests(engine: Engine, tip: str) -> None:
+    """A test that the patched tree does not have is a slip of the pen, told before any build."""
+    if not engine.tests.selftests:
+        return
+    with engine.line() as line:
+        for named in engine.tests.selftests:
+            test = engine.selftest(tip, named, line)
+            if test.folder is None and not test.made.known:
+                raise UserError(f"{named.collection}:{named.test}: {test.why}", test.made.others)
+
+
+def with_kunit(engine: Engine, directory: str, tip: str, folder: Path) -> Engine:
+    """An engine that configures the suites of a folder of the tree, as kunit.py does."""
+    path = f"{directory.strip('/') or 'lib/kunit'}/.kunitconfig"
+    content = engine.tree.show_file(tip, path)
+    if content is None:
+        raise UserError(f"the tree has no {path}", "name a folder with a .kunitconfig: lib/kunit")
+    fragment = folder / KUNIT_FRAGMENT
+    write_atomically(fragment, KUNIT + content.decode(errors="replace"))
+    return engine.adding(fragment)
+
+
+def _reaching(engine: Engine, applied: Applied, folder: Path) -> tuple[Engine, tuple[str, ...]]:
+    """An engine whose configuration has compiled what the series touches, and what that takes."""
+    with engine.line() as line:
+        files = files_to_plan(applied.patches, _gone(engine, applied))
+        plans = engine.plan(applied.tip, line, files)
+    text = reach_fragment(plans)
+    if not text:
+        return engine, ()
+    fragment = folder / REACH_FRAGMENT
+    write_atomically(fragment, text)
+    return engine.adding(fragment), enabled_by(plans)
+
+
+def _reach(
+    engine: Engine,
+    applied: Applied,
+    before: Evaluation,
+    after: Evaluation,
+    line: Line,
+    enabled: Sequence[str],
+) -> Reach | None:
+    """Which touched files this build read; None when there is no build to ask."""
+    if after.build is None or not after.build.ok:
+        return None
+    gone = _gone(engine, applied)
+    sources = engine.built(after).sources
+    missing = [path for path in files_to_plan(applied.patches, gone) if path not in sources]
+    return reach(
+        applied.patches,
+        sources,
+        engine.plan(applied.tip, line, missing) if missing else (),
+        gone=gone,
+        base_sources=engine.built(before).sources,
+        enabled=enabled,
+    )
+
+
+def _gone(engine: Engine, applied: Applied) -> tuple[str, ...]:
+    """Touched paths that the whole series leaves no file at."""
+    paths = sorted({path for patch in applied.patches for path in patch.paths})
+    with Repository(engine.tree.repo) as repository:
+        blobs = repository.blob_ids([(applied.tip, path) for path in paths])
+    return tuple(path for path, blob in zip(paths, blobs, strict=True) if blob is None)
+
+
+def _evaluate_patches(
+    request: Request,
+    engine: Engine,
+    series: Series,
+    applied: Applied,
+    line: Line,
+    evaluations: Path,
+) -> tuple[Evaluation, ...]:
+    """Each patch is built on top of the one before; the last one boots, or each."""
+    total = len(applied.patches)
+    return tuple(
+        engine.evaluate(
+            patch.commit,
+            f"patch {patch.number}/{total}",
+            line,
+            evaluations,
+            strangers=series.kind is not SourceKind.REV_RANGE,
+            boots=request.repeat if request.test_each or patch.number == total else 0,
+            lint=_touched_sources(applied),
+        )
+        for patch in applied.patches
+    )
+
+
+def _touched_sources(applied: Applied) -> tuple[str, ...]:
+    """The C files that the series touches; stricter checkers look at them on every commit."""
+    paths = {path for patch in applied.patches for path in patch.paths}
+    return tuple(sorted(path for path in paths if path.endswith(".c")))
+
+
+def _pinned(
+    tree: Tree, applied: Applied, before: Evaluation, patches: Sequence[Evaluation]
+) -> tuple[PinnedWarning, ...]:
+    with Repository(tree.repo) as repository:
+        touched = [repository.added_lines(patch.commit) for patch in applied.patches]
+    base = messages_of(before)
+    if base is None:
+        return ()  # nothing is known of the base: nothing can be called new
+    return pin(base, [messages_of(patch) for patch in patches], touched)
+
+
+def messages_of(evaluation: Evaluation) -> tuple[Diagnostic, ...] | None:
+    """All that compiler and stricter checkers say; None for a commit that does not build."""
+    if evaluation.build is None or not evaluation.build.ok:
+        return None
+    lint = evaluation.lint.messages if evaluation.lint is not None else ()
+    return (*evaluation.build.warnings, *lint)
+
+
+def _kconfig_changes(
+    engine: Engine, applied: Applied, before: Evaluation, patches: Sequence[Evaluation]
+) -> tuple[KconfigChange, ...]:
+    """Of each patch against the commit before; both configurations come from the fragments."""
+    texts = [engine.built(evaluation).config_text for evaluation in (before, *patches)]
+    commits = (applied.base, *(patch.commit for patch in applied.patches))
+    changes = []
+    for number, (old, new) in enumerate(pairwise(texts), start=1):
+        diff = engine.tree.diff(commits[number - 1], commits[number]).decode(errors="replace")
+        symbols = config_changes(old, new, declared=declared_in(diff))
+        if symbols:
+            changes.append(KconfigChange(patch=number, symbols=symbols))
+    return tuple(changes)
+
+
+def _check_room(engine: Engine, commits: Sequence[str]) -> None:
+    """Before anything is built; the checkout sees to its own."""
+    missing = [commit for commit in commits if not engine.is_built(commit)]
+    if missing:
+        with Repository(engine.tree.repo) as repository:
+            content, _ = repository.size(missing[0])
+        require(engine.cache, build_need(content), "the build")
+
+
+def _from_archive(base: BaseChoice) -> tuple[Prerequisite, ...]:
+    """Prerequisites that were mailed, too: such a base is not the user's own commit."""
+    return tuple(item for item in base.prerequisites if item.state.startswith("applied"))
