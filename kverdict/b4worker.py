@@ -471,9 +471,14 @@ def range_diff_task(request: Answer) -> Answer:
     b4's own command looks for a base in all of the tree's history; only blobs matter here, so any
     commit does.
     """
-    repository = scratch_repository(Path("repo"), request["objects"], len(request["base"]))
+    # In the current folder: that is what b4 0.16 takes for the top of any repository.
+    repository = scratch_repository(Path(), request["objects"], len(request["base"]))
     ranges = []
-    for series in b4.diff.diff_mboxes(Namespace(ambox=request["boxes"])):
+    try:
+        revisions = b4.diff.diff_mboxes(Namespace(ambox=request["boxes"]))
+    except ValueError as error:  # a mail without a Message-ID
+        raise Ended("refused", str(error)) from error
+    for series in revisions:
         first, last = series.make_fake_am_range(gitdir=repository, at_base=request["base"])
         if first is None or last is None:
             raise Ended("refused", last_words())

@@ -107,8 +107,9 @@ def is_earlier(one: Series, series: Series) -> bool:
 
 def _plain(text: str) -> str:
     """Without prefixes in brackets, case, blanks and a full stop at the end."""
-    bare = re.sub(r"^(?:\s*\[[^\]]*\])+", "", text)
-    return " ".join(bare.casefold().split()).rstrip(".")
+    while text.lstrip().startswith("[") and "]" in text:
+        text = text.partition("]")[2]
+    return " ".join(text.casefold().split()).rstrip(".")
 
 
 def _series_in(folder: Path) -> Series | None:
@@ -253,6 +254,8 @@ def _console_unseen(finding: Finding, source: Report, other: Report) -> str:
 
 
 def _case_unseen(finding: Finding, source: Report, other: Report) -> str:
+    if other.patched_evaluation.guest is None:
+        return "no kernel was booted"
     case = finding.case or ""
     runs = _runs(other, case)
     if not runs.outcomes:

@@ -24,8 +24,9 @@ from tests.fakekernel import GMEM, HEADER, INIT_SHARED, WRITE, FakeKernel
 from tests.faults.launcher import Plan
 
 ADD_WRITE = (HEADER, INIT_SHARED, INIT_SHARED + WRITE)
-# A warning of the base's and one of the series': a build that was killed must tell both again.
+# A warning that the base has and the series keeps: a build that was killed must tell it again.
 UNUSED = (GMEM, "{\n\treturn", "{\n\tint forgotten;\n\n\treturn")
+A_BLANK = (GMEM, "\tint forgotten;\n\n", "\tint forgotten;\n\n\n")
 SERIES = "patches/0001-KVM-add-write.patch"
 MESSAGE_ID = "20261122120000.1-1-author@example.org"
 KILLED = -signal.SIGKILL
@@ -36,7 +37,13 @@ def make_template(folder: Path) -> None:
     """A tree in linux/, a series and a fragment."""
     folder.mkdir(parents=True)
     kernel = FakeKernel.create(folder / "linux")
-    made = kernel.series(folder / "patches", ADD_WRITE, UNUSED, subject="add write")
+    path, old, new = UNUSED
+    file = kernel.repo / path
+    assert file.read_text().count(old) == 1
+    file.write_text(file.read_text().replace(old, new))
+    kernel.git("commit", "-q", "-a", "-m", "a variable that nobody uses")
+    kernel.git("tag", "-f", "v7.2-fake")
+    made = kernel.series(folder / "patches", ADD_WRITE, A_BLANK, subject="add write")
     assert made == folder / SERIES
     (folder / "small.config").write_text("CONFIG_KVM_SW_PROTECTED_VM=y\n")
 

@@ -43,8 +43,9 @@ def revisions(tmp_path: Path) -> Revisions:
         tip = kernel.replace("KVM: two", FILE, "line 25", word)
         folder = tmp_path / f"v{number}"
         folder.mkdir()
-        mails = kernel.mails(base, tip, f"-v{number}", "--numbered")
-        boxes.append(repos.mbox(folder, mails))
+        mails = kernel.mails(base, tip, f"-v{number}", "--numbered", "--thread")
+        # Sent at another time: b4 keeps what it made of a mail by its Message-ID.
+        boxes.append(repos.mbox(folder, mails.replace(b".git.", f".v{number}.".encode())))
         applied.append(make.applied(base=base, tip=tip))
     tree = open_tree(str(kernel.path), cache=tmp_path / "cache", progress=Silent())
     return Revisions(kernel, tree, (boxes[0], boxes[1]), (applied[0], applied[1]))
