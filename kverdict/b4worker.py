@@ -483,6 +483,8 @@ def range_diff_task(request: Answer) -> Answer:
         if first is None or last is None:
             raise Ended("refused", last_words())
         ranges.append(f"{first}..{last}")
+        # By the first patch's Message-ID, which a sloppy sender uses again for the next revision.
+        b4.clear_cache(next(one.msgid for one in series.patches if one), suffix="fakeam")
     status, text = b4.git_run_command(
         repository, ["range-diff", "--no-color", *ranges], logstderr=True
     )

@@ -8,7 +8,6 @@ it is asked in both directions.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
