@@ -41,6 +41,8 @@ def main(argv: Sequence[str]) -> int:
 
 def run_all(cases: Sequence[Case], facts: Facts, results: Results) -> None:
     """KUnit's results are read first: they were made when the kernel came up."""
+    if facts.kunit:
+        programs.mount_debugfs()
     suites = ["kunit." + name for name in programs.kunit_suites()] if facts.kunit else []
     suites = [id for id in suites if _is_asked(id, facts)]
     others = [program for program in facts.programs if _is_asked(program.id, facts)]

@@ -100,14 +100,18 @@ def run_all(programs: List[Program], time_scale: float, results: Results) -> Non
 # --- KUnit --------------------------------------------------------------------------------------
 
 
-def kunit_suites() -> List[str]:
-    """The suites that this kernel ran when it came up (CONFIG_KUNIT_DEBUGFS)."""
+def mount_debugfs() -> None:
+    """Where KUnit leaves its results; that it fails is seen when there are none."""
     subprocess.run(
         ["mount", "-t", "debugfs", "none", str(KUNIT.parent)],
         stdin=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         check=False,
     )
+
+
+def kunit_suites() -> List[str]:
+    """The suites that this kernel ran when it came up (CONFIG_KUNIT_DEBUGFS)."""
     try:
         return sorted(path.name for path in KUNIT.iterdir() if (path / "results").exists())
     except OSError:
