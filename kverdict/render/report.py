@@ -81,6 +81,7 @@ def _content(report: Report, commands: tuple[str, ...]) -> dict[str, Any]:
         "patches": view.patch_lines(report),
         "evidence": view.evidence_line(report),
         "matrix": view.matrix(report),
+        "alike": view.answering_alike(report),
         "lint_missing": view.lint_missing(report),
     }
 
@@ -97,19 +98,22 @@ def _environment(templates: Path) -> SandboxedEnvironment:
         finalize=_finalize,
     )
     environment.filters.update(
+        allowed=view.allowed,
         amount=formats.amount,
         bare_amount=formats.bare_amount,
+        boots=view.boots,
         clipped=clipped,
         counted=counted,
         first_line=formats.first_line,
         fold=_fold,
         one_line=one_line,
         outcomes=view.outcomes,
-        word=view.word,
         said=view.said,
         seconds=formats.seconds,
+        seen=view.seen,
         shorten=shorten,
         slug=formats.slug,
+        word=view.word,
     )
     environment.globals.update(
         CaseVerdict=CaseVerdict, Overall=Overall, Proof=Proof, bench_ratio=formats.bench_ratio

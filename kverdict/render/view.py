@@ -3,19 +3,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kverdict.findings.suite import defect_of
+from kverdict.judgement import guests_of
 from kverdict.models import (
     Absent,
     AppliedPatch,
     BenchRow,
+    BenignLine,
     Build,
     ConfigProof,
     Evaluation,
     Patch,
     Since,
+    Splat,
     SymbolProof,
     SymbolState,
 )
@@ -30,6 +34,7 @@ from kverdict.verdict import (
     Proof,
     Report,
     Runs,
+    splat_identity,
 )
 
 _OF_RUNNING = (FindingKind.CASE, FindingKind.CONSOLE, FindingKind.BOOT)
@@ -77,6 +82,10 @@ class Bunch:
         return self.findings[0].finding.verdict
 
     @property
+    def advice(self) -> bool:
+        return self.findings[0].finding.advice
+
+    @property
     def word(self) -> str:
         return word(self.findings[0].finding)
 
@@ -121,6 +130,39 @@ class PatchLine:
     builds: bool | None
     error: str
     brings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a case answered on one kernel; ``turns`` where it is not what the one before said."""
+
+    text: str
+    kind: str  # a word for a CSS class
+    turns: bool
+
+
+@dataclass(frozen=True)
+class MatrixRow:
+    """A case on the base and on each patch."""
+
+    case: JudgedCase
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A report of the kernel against itself, and how many of the boots had it."""
+
+    splat: Splat
+    boots: int
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """Lines of the console that one entry of the allowlist covers; ``line`` is the first."""
+
+    line: BenignLine
+    count: int
 
 
 def shares(counts: dict[str, int]) -> tuple[Share, ...]:
@@ -282,13 +324,60 @@ def _brings(report: Report, patch: int) -> Iterator[str]:
             yield f"{len(named)} {verdict.value}: {', '.join(named[:_NAMED])}{rest}"
 
 
-def matrix(report: Report) -> tuple[JudgedCase, ...]:
+def matrix(report: Report) -> tuple[MatrixRow, ...]:
     """The cases that were asked on patches in between and do not answer alike everywhere."""
-    return tuple(
-        case
-        for case in report.verdict.cases
-        if case.each and len({runs.outcomes[:1] for runs in (case.base, *case.each)}) > 1
+    rows = []
+    for case in report.verdict.cases:
+        runs = (case.base, *case.each)
+        if case.each and len({frozenset(one.outcomes) for one in runs if one.outcomes}) > 1:
+            cells = tuple(_cell(one, place == case.patch) for place, one in enumerate(runs))
+            rows.append(MatrixRow(case, cells))
+    return tuple(rows)
+
+
+def _cell(runs: Runs, turns: bool) -> Cell:
+    kinds = (
+        (CaseVerdict.FLAKY, runs.flaky),
+        (CaseVerdict.NEW_FAIL, runs.bad),
+        (CaseVerdict.PASS, runs.passed),
     )
+    kind = next((verdict for verdict, holds in kinds if holds), CaseVerdict.UNTESTABLE)
+    return Cell(outcomes(runs), kind.value, turns)
+
+
+def answering_alike(report: Report) -> int:
+    """How many cases were asked on patches in between and answered the same everywhere."""
+    return sum(bool(case.each) for case in report.verdict.cases) - len(matrix(report))
+
+
+def seen(evaluation: Evaluation) -> tuple[Seen, ...]:
+    """Each report once, whatever the number of boots that had it, as it was first seen."""
+    first: dict[str, Splat] = {}
+    boots: Counter[str] = Counter()
+    for guest in guests_of(evaluation):
+        found = {splat_identity(splat): splat for splat in reversed(guest.splats)}
+        boots.update(found.keys())
+        for id, splat in sorted(found.items(), key=lambda item: item[1].line):
+            first.setdefault(id, splat)
+    return tuple(Seen(splat, boots[id]) for id, splat in first.items())
+
+
+def allowed(evaluation: Evaluation) -> tuple[Allowed, ...]:
+    """What of the console the allowlist covers, by entry."""
+    lines = [line for guest in guests_of(evaluation) for line in guest.benign]
+    first: dict[tuple[str, str], BenignLine] = {}
+    for line in lines:
+        first.setdefault((line.reason, line.expires), line)
+    entries = [(line.reason, line.expires) for line in lines]
+    return tuple(Allowed(line, entries.count(entry)) for entry, line in first.items())
+
+
+def boots(evaluation: Evaluation) -> str:
+    """ "1 boot: done", "3 boots: 2 done, 1 panic"."""
+    ends = Counter(guest.end.value for guest in guests_of(evaluation))
+    total = ends.total()
+    told = ", ".join(f"{count} {end}" if total > 1 else end for end, count in ends.items())
+    return f"{counted(total, 'boot')}: {told}" if total else "none"
 
 
 def lint_missing(report: Report) -> tuple[Absent, ...]:
@@ -349,15 +438,22 @@ def word(finding: Finding) -> str:
 
 def patches_line(report: Report) -> str:
     """Of a series of several patches, whether each builds: "2/3 does not build"."""
-    total = len(report.patch_evaluations)
+    builds = [item.build for item in report.patch_evaluations]
+    total, tried = len(builds), [build for build in builds if build is not None]
     broken = [
         f"{number}/{total}"
-        for number, item in enumerate(report.patch_evaluations, start=1)
-        if item.build is not None and not item.build.ok
+        for number, build in enumerate(builds, start=1)
+        if build is not None and not build.ok
     ]
     if broken:
-        return f"{', '.join(broken)} {'does' if len(broken) == 1 else 'do'} not build"
-    return f"all {total} build, each on top of the one before"
+        more = f" and {len(broken) - _NAMED} more" if len(broken) > _NAMED else ""
+        named = ", ".join(broken[:_NAMED]) + more
+        text = f"{named} {'does' if len(broken) == 1 else 'do'} not build"
+    elif len(tried) == total:
+        return f"all {total} build, each on top of the one before"
+    else:
+        text = f"{len(tried)} of {total} build"
+    return text if len(tried) == total else f"{text}, {total - len(tried)} not built"
 
 
 def since_line(report: Report) -> str:
