@@ -59,12 +59,13 @@ format: setup-test
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
 
-# Needs uv; the result is checked in.  With markers, since not every platform has a wheel of all.
+# Needs uv; the result is checked in.  With markers, since not every platform has a wheel of all, and
+# with extras: pip 23 looks for coverage[toml] on its own and finds a newer one without a hash.
 lock:
 	uv pip compile -q --generate-hashes --no-header --no-emit-index-url --python-version 3.11 \
-		pyproject.toml -o requirements.lock
+		--no-strip-extras pyproject.toml -o requirements.lock
 	uv pip compile -q --generate-hashes --no-header --no-emit-index-url --python-version 3.11 \
-		--no-strip-markers --extra dev pyproject.toml -o requirements-dev.lock
+		--no-strip-extras --no-strip-markers --extra dev pyproject.toml -o requirements-dev.lock
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
