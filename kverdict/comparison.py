@@ -114,8 +114,8 @@ def _compared(
     if before.guest is not None:
         engine = engine.like(before.guest)
     patches = _evaluate_patches(request, engine, series, applied, line, evaluations)
-    before, after = ask_again(engine, line, evaluations, before, patches[-1])
-    return before, pin_down(engine, line, evaluations, before, (*patches[:-1], after))
+    before, *asked = ask_again(engine, line, evaluations, (before, *patches))
+    return before, pin_down(engine, line, evaluations, before, asked)
 
 
 def _check_selftests(engine: Engine, tip: str) -> None:

@@ -13,6 +13,8 @@ from kverdict.judgement import (
     CaseVerdict,
     FindingKind,
     guests_of,
+    lost,
+    runs_of,
     whole_test,
 )
 from kverdict.line import Line
@@ -21,26 +23,33 @@ from kverdict.verdict import find, judge_cases
 
 
 def ask_again(
-    engine: Engine, line: Line, evaluations: Path, before: Evaluation, after: Evaluation
-) -> tuple[Evaluation, Evaluation]:
-    """What failed on either kernel runs once more in a fresh guest, on each that answered."""
-    failing = failing_cases(before, after)
+    engine: Engine, line: Line, evaluations: Path, kernels: Sequence[Evaluation]
+) -> tuple[Evaluation, ...]:
+    """What failed on any of these kernels runs once more in a fresh guest, on each that answered.
+
+    A guest that is lost over it has answered nothing, and is replaced once.
+    """
+    failing = failing_cases(kernels)
     asked = []
-    for evaluation in (before, after):
-        cases = worth_asking(evaluation, failing)
-        if cases:
+    for evaluation in kernels:
+        for _ in range(2):
+            cases = worth_asking(evaluation, failing)
+            if not cases:
+                break
             number = f"{len(cases)} case" + ("" if len(cases) == 1 else "s")
             engine.progress.say(f"{evaluation.describe}: {number} again, in a fresh guest")
             evaluation = engine.boot(evaluation, line, evaluations, cases)
+            if not lost(evaluation.reruns[-1]):
+                break
         asked.append(evaluation)
-    return asked[0], asked[1]
+    return tuple(asked)
 
 
-def failing_cases(before: Evaluation, after: Evaluation) -> frozenset[str]:
-    """Those that failed on either kernel, in any of its boots."""
+def failing_cases(kernels: Sequence[Evaluation]) -> frozenset[str]:
+    """Those that failed on any of the kernels, in any of its boots."""
     return frozenset(
         case.id
-        for evaluation in (before, after)
+        for evaluation in kernels
         for guest in guests_of(evaluation)
         for case in guest.cases
         if case.outcome in BAD_OUTCOMES
@@ -52,13 +61,17 @@ def worth_asking(evaluation: Evaluation, failing: frozenset[str]) -> tuple[str, 
 
     A skip says that the feature is not there: it would be said again.
     """
-    answered: dict[str, int] = {}
-    for guest in guests_of(evaluation):
-        for case in guest.cases:
-            if case.outcome not in NO_ANSWER and case.outcome is not Outcome.SKIP:
-                answered[case.id] = answered.get(case.id, 0) + 1
-    once = (id for id, times in answered.items() if times == 1 and id in failing)
+    known = dict.fromkeys(case.id for guest in guests_of(evaluation) for case in guest.cases)
+    once = (id for id in known if id in failing and _answers(evaluation, id) == 1)
     return tuple(dict.fromkeys(whole_test(id) for id in once))
+
+
+def _answers(evaluation: Evaluation, case: str) -> int:
+    """How often a kernel answered a case with more than a skip."""
+    return sum(
+        outcome not in NO_ANSWER and outcome is not Outcome.SKIP
+        for outcome in runs_of(evaluation, case).outcomes
+    )
 
 
 def pin_down(
@@ -68,15 +81,18 @@ def pin_down(
     before: Evaluation,
     patches: Sequence[Evaluation],
 ) -> tuple[Evaluation, ...]:
-    """Boots the patches in between with what is new at the end, so that its patch can be named."""
+    """Boots the patches in between with what is new at the end, so that its patch can be named.
+
+    What fails there is asked again as well: a patch is not named by half of a flaky case.
+    """
     cases = new_at_the_end(before, patches)
     if cases is None:
         return tuple(patches)
-    between = [
+    between = tuple(
         engine.boot(patch, line, evaluations, cases) if _can_boot(patch) else patch
         for patch in patches[:-1]
-    ]
-    return (*between, patches[-1])
+    )
+    return (*ask_again(engine, line, evaluations, between), patches[-1])
 
 
 def _can_boot(patch: Evaluation) -> bool:

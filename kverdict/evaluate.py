@@ -21,6 +21,7 @@ from kverdict.accelerator import Choice, choose_accelerator
 from kverdict.allowlist import Allowlist
 from kverdict.errors import InfraError, UserError
 from kverdict.findings.suite import facts_document
+from kverdict.judgement import counts_more
 from kverdict.kconfig.protocol import FilePlan
 from kverdict.line import Line
 from kverdict.models import (
@@ -315,7 +316,8 @@ class Engine:
     ) -> Evaluation:
         """The same kernel in one more guest of its own, with all cases or with some.
 
-        The first boot with all cases that came to its end is the evaluation's guest.
+        The evaluation's guest is the first boot with all cases that came to its end, else the one
+        that says most of why it did not.
         """
         built = self._found(evaluation.built)
         folder = evaluations / evaluation.key
@@ -323,10 +325,10 @@ class Engine:
             raise InfraError("a kernel that was just built is gone", "start again")
         number = len(evaluation.reruns) + (evaluation.guest is not None) + 1
         first = evaluation.guest
-        counts = cases is None and (first is None or not _done(first))
+        counts = cases is None and (first is None or not _done(first))  # may be the one
         bench_mib = self.recipe.bench_mib if counts else 0
         guest = self._guest(built, evaluation.commit, line, folder, number, cases, bench_mib)
-        if counts and (first is None or _done(guest)):
+        if counts and (first is None or counts_more(guest, first)):
             lost = () if first is None else (first,)
             changes = {"guest": guest, "reruns": (*evaluation.reruns, *lost)}
         else:

@@ -53,7 +53,7 @@ def gather_evidence(
         *_config_evidences(before, after),
         *((_build_evidence(before.build),) if before.build is not None else ()),
         _patches_evidence(patches),
-        _warnings_evidence(warnings, after),
+        _warnings_evidence(warnings, before, after),
         *((_checks_evidence(checks),) if checks is not None else ()),
         *_guest_evidences("base", before),
         *_guest_evidences("patched", after),
@@ -170,10 +170,13 @@ def _patches_evidence(patches: Sequence[Evaluation]) -> Evidence:
     return Evidence(name="build", proof=Proof.HOLDS if holds else Proof.FAILS, text=text)
 
 
-def _warnings_evidence(warnings: Sequence[PinnedWarning], after: Evaluation) -> Evidence:
-    if after.build is None or not after.build.ok:
-        text = "not compared: the series does not build"
-        return Evidence(name="warnings", proof=Proof.OPEN, text=text)
+def _warnings_evidence(
+    warnings: Sequence[PinnedWarning], before: Evaluation, after: Evaluation
+) -> Evidence:
+    for whose, item in (("the base", before), ("the series", after)):
+        if item.build is None or not item.build.ok:
+            text = f"not compared: {whose} does not build"
+            return Evidence(name="warnings", proof=Proof.OPEN, text=text)
     stay = [item for item in warnings if item.gone_with is None]
     plain = sum(item.diagnostic.tool == "compiler" for item in stay)
     text = f"{plain or 'no'} new of the compiler" + ("" if plain else ", by identity")

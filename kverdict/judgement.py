@@ -16,12 +16,14 @@ from kverdict.models import (
     Evaluation,
     Frozen,
     Guest,
+    GuestEnd,
     KconfigChange,
     Memory,
     Outcome,
     PinnedWarning,
     Reach,
     Series,
+    SplatKind,
 )
 
 SCHEMA_VERSION = 2
@@ -101,7 +103,8 @@ class JudgedCase(Frozen):
     base: Runs
     patched: Runs
     each: tuple[Runs, ...] = ()  # of every patch, as far as it was tested; empty when none was
-    patch: int | None = None  # the first whose kernel answers otherwise than the one before
+    patch: int | None = None  # the one from which on the answer is that of the whole series
+    changes: tuple[int, ...] = ()  # patches whose kernel answers otherwise than the one before
 
 
 class FindingKind(Enum):
@@ -184,15 +187,53 @@ def ran(guest: Guest) -> list[CaseResult]:
     return [case for case in guest.cases if case.outcome is not Outcome.NOT_RUN]
 
 
+FATAL = frozenset({SplatKind.PANIC, SplatKind.OOPS, SplatKind.BUG, SplatKind.LOCKUP})
+
+
+def died_in(guest: Guest) -> str | None:
+    """The case that the guest died in; None when it died outside of any, or did not die."""
+    if guest.end is GuestEnd.DONE:
+        return None
+    answered = ran(guest)
+    return answered[-1].id if answered and answered[-1].outcome is Outcome.CRASH else None
+
+
+def lost(guest: Guest) -> bool:
+    """It did not come to its end, and nothing on the console says that its kernel died.
+
+    Such a guest may have been ours to lose: it is asked again, and what it seems to say of the
+    case that was running counts for nothing beside another answer.
+    """
+    told = any(splat.kind in FATAL for splat in guest.splats)
+    return guest.end not in (GuestEnd.DONE, GuestEnd.PANIC) and not told
+
+
+def counts_more(one: Guest, other: Guest) -> bool:
+    """Whether ``one`` says more about its kernel: it came to its end, or died and said of what."""
+    return _weight(one) > _weight(other)
+
+
+def _weight(guest: Guest) -> int:
+    return 0 if lost(guest) else 2 if guest.end is GuestEnd.DONE else 1
+
+
 def whole_test(case: str) -> str:
     """What has to run for a case to run: a subtest "kselftest.kvm.x/y" comes with its test."""
     return case.partition("/")[0]
 
 
-def runs_of(evaluation: Evaluation, case: str) -> Runs:
-    """What a case answered in each boot that it was planned for."""
+def runs_of(evaluation: Evaluation, case: str, *, lost_counts: bool = False) -> Runs:
+    """What a case answered in each boot that it was planned for.
+
+    That a lost guest was running it is no answer, unless ``lost_counts``.
+    """
     results = [
-        result for guest in guests_of(evaluation) for result in guest.cases if result.id == case
+        _without_answer(result)
+        if lost(guest) and not lost_counts and died_in(guest) == case
+        else result
+        for guest in guests_of(evaluation)
+        for result in guest.cases
+        if result.id == case
     ]
     said = [result for result in results if result.outcome in BAD_OUTCOMES] or [
         result for result in results if result.outcome is not Outcome.PASS
@@ -200,4 +241,10 @@ def runs_of(evaluation: Evaluation, case: str) -> Runs:
     return Runs(
         outcomes=tuple(result.outcome for result in results),
         message=said[0].message if said else "",
+    )
+
+
+def _without_answer(result: CaseResult) -> CaseResult:
+    return result.model_copy(
+        update={"outcome": Outcome.NOT_RUN, "message": "the guest was lost during it"}
     )

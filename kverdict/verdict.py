@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 
 from kverdict.evidence import (
     gather_evidence,
@@ -35,9 +36,12 @@ from kverdict.judgement import (
     Report,
     Runs,
     Verdict,
+    died_in,
     guests_of,
+    lost,
     ran,
     runs_of,
+    whole_test,
 )
 from kverdict.models import (
     Applied,
@@ -55,6 +59,7 @@ from kverdict.models import (
     ReachState,
     Series,
     Splat,
+    SplatKind,
 )
 from kverdict.reach import compiled_anything
 from kverdict.text import counted
@@ -89,14 +94,6 @@ __all__ = [  # the words and the rules together, for those who read verdicts
 # --- how far a guest came -------------------------------------------------------------------------
 
 
-def died_in(guest: Guest) -> str | None:
-    """The case that the guest died in; None when it died outside of any, or did not die."""
-    if guest.end is GuestEnd.DONE:
-        return None
-    answered = ran(guest)
-    return answered[-1].id if answered and answered[-1].outcome is Outcome.CRASH else None
-
-
 def survived(guest: Guest | None, place: str | None) -> bool:
     """Whether the guest lived on after the case ``place``, or after booting when that is None."""
     if guest is None:
@@ -112,23 +109,41 @@ def judge_end(before: Evaluation, after: Evaluation) -> CaseVerdict | None:
 
     A base that came through the same place under the same limits leaves only the patch to differ.
     Two guests that both fell silent or never came up say more about this machine; and a guest
-    that ended without a word on the console, asked twice, may have been killed from outside.
+    that was lost, asked again, counts only when it was lost in the same way and place.
     """
     patched, base = after.guest, before.guest
     if patched is None or patched.end is GuestEnd.DONE:
         return None
-    if patched.end is GuestEnd.NOT_STARTED:
-        return CaseVerdict.INFRA
-    if patched.end is GuestEnd.LOST and not patched.splats:
+    if patched.end is GuestEnd.NOT_STARTED or _lost_anyhow(after):
         return CaseVerdict.INFRA
     if base is None:
         return CaseVerdict.UNTESTABLE
-    if survived(base, died_in(patched)):
+    if survived(base, last_seen(patched)):
         return CaseVerdict.NEW_FAIL
     if base.end is not GuestEnd.PANIC:
         return CaseVerdict.INFRA
     same = patched.end is GuestEnd.PANIC and died_in(patched) == died_in(base)
     return CaseVerdict.PRE_EXISTING if same else CaseVerdict.UNTESTABLE
+
+
+def last_seen(guest: Guest) -> str | None:
+    """Where a guest was at its end: the case that it died in, else the last one that it answered.
+
+    None when it never came to a case.
+    """
+    answered = ran(guest)
+    return answered[-1].id if answered else None
+
+
+def _lost_anyhow(evaluation: Evaluation) -> bool:
+    """All its boots with all cases were lost: without a word, or each in another place."""
+    assert evaluation.guest is not None
+    planned = len(evaluation.guest.cases)
+    whole = [guest for guest in guests_of(evaluation) if len(guest.cases) == planned]
+    if not all(lost(guest) for guest in whole):
+        return False
+    places = {(guest.end, last_seen(guest)) for guest in whole}
+    return GuestEnd.LOST in {end for end, _ in places} or len(places) > 1
 
 
 # --- cases ----------------------------------------------------------------------------------------
@@ -176,12 +191,14 @@ def _judged(
 ) -> JudgedCase:
     after = patches[-1]
     old, new = runs_of(before, case.id), runs_of(after, case.id)
-    verdict = judge_case(old, new)
+    verdict = _judge_subtest(case.id, before, after, old, new) or judge_case(old, new)
+    if verdict is CaseVerdict.NEW_FAIL and end is None and _never_repeated(new):
+        verdict = CaseVerdict.INFRA
     if after.guest is None:
         # No guest without a kernel: that is told once, by the build.
         verdict = CaseVerdict.UNTESTABLE
     elif end is not None and case.id == died_in(after.guest):
-        verdict = end
+        verdict, new = end, runs_of(after, case.id, lost_counts=True)
     elif end is not None and not set(new.outcomes) - {Outcome.NOT_RUN}:
         # Its turn never came because the guest was gone: that is told once, by the end.
         verdict = CaseVerdict.INFRA if end is CaseVerdict.INFRA else CaseVerdict.UNTESTABLE
@@ -195,7 +212,32 @@ def _judged(
         patched=new,
         each=each if any(runs.outcomes for runs in each[:-1]) else (),
         patch=changed_with([_answer(old), *map(_answer, each)]),
+        changes=changes_in([_answer(old), *map(_answer, each)]),
     )
+
+
+def _never_repeated(runs: Runs) -> bool:
+    """It failed once, and whoever asked again lost the guest."""
+    answered = [outcome for outcome in runs.outcomes if outcome not in NO_ANSWER]
+    return len(answered) == 1 and Outcome.NOT_RUN in runs.outcomes
+
+
+def _judge_subtest(
+    case: str, before: Evaluation, after: Evaluation, old: Runs, new: Runs
+) -> CaseVerdict | None:
+    """A subtest that only one kernel's test has; None where the table of cases decides.
+
+    A series may rename its subtests, or print measured values in their names: the whole test, a
+    case of its own, says whether it passed.  One that is new has nothing that it worked before.
+    """
+    test = whole_test(case)
+    if test == case:
+        return None
+    if not new.outcomes and runs_of(after, test).answered:
+        return CaseVerdict.UNTESTABLE
+    if not old.outcomes and new.bad and not new.flaky and runs_of(before, test).answered:
+        return CaseVerdict.NEW_FAIL
+    return None
 
 
 def _answer(runs: Runs) -> str | None:
@@ -222,6 +264,15 @@ def changed_with(answers: Sequence[str | None]) -> int | None:
         if earlier != last:
             return number if earlier is not None else None
     return None
+
+
+def changes_in(answers: Sequence[str | None]) -> tuple[int, ...]:
+    """The patches that answer otherwise than the commit before; ``answers`` as above."""
+    return tuple(
+        number
+        for number, (earlier, answer) in enumerate(pairwise(answers), start=1)
+        if earlier is not None and answer is not None and earlier != answer
+    )
 
 
 # --- findings -------------------------------------------------------------------------------------
@@ -252,6 +303,7 @@ def find(
         *_end_findings(before, patches),
         *_console_findings(before, patches),
         *_case_findings(cases, judge_end(before, after) is not None),
+        *_passing_findings(before, patches, cases),
         *_config_findings(before.config, after.config),
         *_warning_findings(warnings),
         *(_check_findings(checks) if checks is not None else ()),
@@ -261,24 +313,20 @@ def find(
 
 def _build_findings(base: Build | None, patches: Sequence[Build | None]) -> Iterator[Finding]:
     """Each patch that breaks the build, and once for the patches on which it stays broken."""
-    total = len(patches)
-    if base is not None and not base.ok:
-        yield from _on_broken_base(base, patches)
-        return
+    total, first = len(patches), 1
     earlier: Build | None = base
-    for number, build in enumerate(patches, start=1):
+    if base is not None and not base.ok:
+        mends = _mended(patches, 0)
+        if mends is None:
+            if (last := patches[-1]) is not None:
+                yield _build_finding(CaseVerdict.PRE_EXISTING, "does not build", last, None)
+            return
+        yield _build_finding(CaseVerdict.FIXED, "builds; the base does not", base, mends)
+        first, earlier = mends + 1, patches[mends - 1]
+    for number, build in enumerate(patches[first - 1 :], start=first):
         if build is not None and not build.ok and (earlier is None or earlier.ok):
             yield _broken_build(build, base, number, _mended(patches, number), total)
         earlier = build
-
-
-def _on_broken_base(base: Build, patches: Sequence[Build | None]) -> Iterator[Finding]:
-    last = patches[-1]
-    if last is not None and not last.ok:
-        yield _build_finding(CaseVerdict.PRE_EXISTING, "does not build", last, None)
-    elif last is not None:
-        mends = _mended(patches, 0)
-        yield _build_finding(CaseVerdict.FIXED, "builds; the base does not", base, mends)
 
 
 def _mended(patches: Sequence[Build | None], broken: int) -> int | None:
@@ -330,16 +378,8 @@ def _end_findings(before: Evaluation, patches: Sequence[Evaluation]) -> Iterator
     verdict = judge_end(before, patches[-1])
     if verdict is not None:
         place = died_in(patched)
-        where = f" (in {place})" if place else ", before the first case" if not ran(patched) else ""
-        yield Finding(
-            kind=FindingKind.BOOT,
-            verdict=verdict,
-            title=f"the patched guest did not finish: {patched.end.value}{where}",
-            detail="\n".join(patched.console_tail[-8:]),
-            case=place,
-            patch=_first_with(before, patches, lambda guest: _died(guest, patched.end, place)),
-            key=f"boot:{patched.end.name.lower()}:{place or ''}",
-        )
+        patch = _first_with(before, patches, lambda guest: _died(guest, patched.end, place))
+        yield _end_finding(verdict, "the patched guest", patched, patch)
     elif base is not None and base.end is GuestEnd.PANIC:
         yield Finding(
             kind=FindingKind.BOOT,
@@ -349,6 +389,20 @@ def _end_findings(before: Evaluation, patches: Sequence[Evaluation]) -> Iterator
             case=died_in(base),
             key=f"boot:panic:{died_in(base) or ''}",
         )
+
+
+def _end_finding(verdict: CaseVerdict, whose: str, guest: Guest, patch: int | None) -> Finding:
+    place = died_in(guest)
+    where = f" (in {place})" if place else ", before the first case" if not ran(guest) else ""
+    return Finding(
+        kind=FindingKind.BOOT,
+        verdict=verdict,
+        title=f"{whose} did not finish: {guest.end.value}{where}",
+        detail="\n".join(guest.console_tail[-8:]),
+        case=place,
+        patch=patch,
+        key=f"boot:{guest.end.name.lower()}:{place or ''}",
+    )
 
 
 def _died(guest: Guest, end: GuestEnd, place: str | None) -> bool:
@@ -393,13 +447,33 @@ def _reports(evaluation: Evaluation) -> dict[str, Splat]:
     """By identity, as they were first seen."""
     found: dict[str, Splat] = {}
     for guest in guests_of(evaluation):
-        for splat in guest.splats:
+        for splat in causes(guest.splats):
             found.setdefault(splat_identity(splat), splat)
     return found
 
 
 def _reports_of(guest: Guest) -> set[str]:
-    return {splat_identity(splat) for splat in guest.splats}
+    return {splat_identity(splat) for splat in causes(guest.splats)}
+
+
+def causes(splats: Sequence[Splat]) -> tuple[Splat, ...]:
+    """Without the panic that only says that the oops before it was fatal.
+
+    "Fatal exception" (arch/x86/kernel/dumpstack.c, oops_end) is the same after every oops.
+    """
+    return tuple(
+        splat
+        for earlier, splat in zip((None, *splats), splats, strict=False)
+        if not (
+            splat.kind is SplatKind.PANIC
+            and _OF_AN_OOPS.search(splat.title)
+            and earlier is not None
+            and earlier.kind in (SplatKind.OOPS, SplatKind.BUG, SplatKind.KASAN)
+        )
+    )
+
+
+_OF_AN_OOPS = re.compile(r"\bFatal exception\b")
 
 
 def splat_identity(splat: Splat) -> str:
@@ -450,6 +524,63 @@ def _worth_telling(case: JudgedCase, cut_short: bool) -> bool:
     if case.verdict is CaseVerdict.INFRA and cut_short:
         return bool(set(case.patched.outcomes) - {Outcome.NOT_RUN})
     return case.verdict is not CaseVerdict.PASS
+
+
+def _passing_findings(
+    before: Evaluation, patches: Sequence[Evaluation], cases: Sequence[JudgedCase]
+) -> Iterator[Finding]:
+    """What is there on patches in between only, as far as they were booted: git bisect meets it.
+
+    As with a build that a later patch repairs, the series is at fault although its end is fine.
+    """
+    known = {**_reports(before), **_reports(patches[-1])}
+    total = len(patches)
+    for number, patch in enumerate(patches[:-1], start=1):
+        if patch.guest is None:
+            continue
+        whose = f"the guest of patch {number}/{total}"
+        end = judge_end(before, patch)
+        if end is not None and judge_end(before, patches[-1]) is None:
+            yield _of_passing(_end_finding(end, whose, patch.guest, number), number, total)
+        for id, splat in _reports(patch).items():
+            if id not in known and any(
+                survived(guest, splat.during) for guest in guests_of(before)
+            ):
+                known[id] = splat
+                finding = _splat_finding(splat, CaseVerdict.NEW_FAIL, number)
+                yield _of_passing(finding, number, total)
+        for case in cases:
+            if passing := _passing_case(case, number, end):
+                yield _of_passing(passing, number, total)
+
+
+def _of_passing(finding: Finding, number: int, total: int) -> Finding:
+    return finding.model_copy(
+        update={
+            "title": f"on patch {number}/{total}, and not at the end: {finding.title}",
+            "key": f"{finding.key}@{number}",
+        }
+    )
+
+
+def _passing_case(case: JudgedCase, number: int, end: CaseVerdict | None) -> Finding | None:
+    """A case that fails on patch ``number``, and on neither the commit before nor at the end."""
+    runs = (case.base, *case.each)
+    here, earlier = runs[number], runs[number - 1]
+    if number not in case.changes or not here.bad or case.base.bad or case.patched.bad:
+        return None
+    if end is not None and Outcome.CRASH in here.outcomes:
+        return None  # told by the guest's end
+    flaky = here.flaky or earlier.flaky
+    return Finding(
+        kind=FindingKind.CASE,
+        verdict=CaseVerdict.FLAKY if flaky else CaseVerdict.NEW_FAIL,
+        title=case.title,
+        detail=here.message,
+        case=case.id,
+        patch=number,
+        key=f"case:{case.id}",
+    )
 
 
 def _config_findings(base: ConfigProof | None, patched: ConfigProof | None) -> Iterator[Finding]:
@@ -522,7 +653,6 @@ def judge(
 
     ``protection`` is what kept its code apart, in words; empty when nothing did.
     """
-    after = patches[-1]
     cases = judge_cases(before, patches)
     findings = find(before, patches, cases, warnings=warnings, checks=checks)
     evidence = gather_evidence(
@@ -537,7 +667,7 @@ def judge(
         checks=checks,
     )
     found = Counter(case.verdict for case in cases)
-    overall, headline = _overall(before, after, cases, findings, evidence, reach)
+    overall, headline = _overall(before, patches, cases, findings, evidence, reach)
     return Verdict(
         schema_version=SCHEMA_VERSION,
         overall=overall,
@@ -552,7 +682,7 @@ def judge(
 
 def _overall(
     before: Evaluation,
-    after: Evaluation,
+    patches: Sequence[Evaluation],
     cases: Sequence[JudgedCase],
     findings: Sequence[Finding],
     evidence: Sequence[Evidence],
@@ -563,7 +693,8 @@ def _overall(
     One case that could not answer is no such trouble: each runs in a process of its own.  So it
     takes nothing back from another's failure, but there is no GOOD with it.
     """
-    if trouble := _trouble(before, after, findings, evidence):
+    after = patches[-1]
+    if trouble := _trouble(before, patches, findings, evidence):
         return Overall.TROUBLE, trouble
     if blamed := [
         one for one in findings if one.verdict is CaseVerdict.NEW_FAIL and not one.advice
@@ -573,21 +704,22 @@ def _overall(
         return Overall.TROUBLE, f"{counted(len(mute), 'case')} could not answer: {mute[0].id}"
     if reason := _untestable(before, after, cases, findings, reach):
         return Overall.UNTESTABLE, reason
-    if unproven := _unproven((before, after), Proof.OPEN):
+    if unproven := _unproven((before, *patches), Proof.OPEN):
         return Overall.TROUBLE, unproven
-    if after.guest is not None and after.guest.problems:
-        return Overall.TROUBLE, f"not all results can be believed: {after.guest.problems[0]}"
+    for patch in patches:
+        if patch.guest is not None and patch.guest.problems:
+            return Overall.TROUBLE, f"not all results can be believed: {patch.guest.problems[0]}"
     return Overall.GOOD, _praise(cases)
 
 
 def _trouble(
     before: Evaluation,
-    after: Evaluation,
+    patches: Sequence[Evaluation],
     findings: Sequence[Finding],
     evidence: Sequence[Evidence],
 ) -> str | None:
     """What takes the ground from under every comparison, None when there is no such thing."""
-    for evaluation in (before, after):
+    for evaluation in (before, *patches):
         if evaluation.infra is not None:
             return evaluation.infra
         if not all(guest.console_scanned for guest in guests_of(evaluation)):
@@ -595,7 +727,7 @@ def _trouble(
     for item in evidence:
         if item.name == "apply" and item.proof is Proof.FAILS:
             return item.text
-    if unproven := _unproven((before, after), Proof.FAILS):
+    if unproven := _unproven((before, *patches), Proof.FAILS):
         return unproven
     for finding in findings:
         whole = finding.kind in (FindingKind.BUILD, FindingKind.BOOT)
@@ -654,6 +786,8 @@ def _untestable(
             return f"nothing to compare with, the base {why}: {finding.title}"
     if before.build and after.build and before.build.build_id == after.build.build_id:
         return _same_kernel(reach)
+    if reach is not None and not compiled_anything(reach):
+        return _same_kernel(reach)
     if after.guest is None or not any(
         case.verdict in (CaseVerdict.PASS, CaseVerdict.FIXED) for case in cases
     ):
@@ -671,7 +805,9 @@ def _same_kernel(reach: Reach | None) -> str:
         item = off[0]
         why = f", which needs {', '.join(item.unmet)}" if item.unmet else ""
         return f"nothing of the series is compiled here: not {item.path}{why}"
-    return "nothing of the series is compiled here: the kernel is the base's own"
+    if off or not code:
+        return "nothing of the series is compiled here: the kernel is the base's own"
+    return "what the series touches is compiled and the same: the kernel is the base's own"
 
 
 _NOUNS = {

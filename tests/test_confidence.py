@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from kverdict.confidence import failing_cases, new_at_the_end, worth_asking
-from kverdict.models import Evaluation, Guest, Outcome
+from kverdict.models import Evaluation, Guest, GuestEnd, Outcome
 from tests import factories as make
 
 PASS, FAIL, SKIP = Outcome.PASS, Outcome.FAIL, Outcome.SKIP
@@ -30,7 +30,7 @@ def again(evaluation: Evaluation, *guests: Guest) -> Evaluation:
 def test_what_failed_on_either_kernel_is_asked_again_on_each_that_answered() -> None:
     old = base(a=PASS, b=FAIL, c=SKIP, d=PASS)
     new = patched(a=FAIL, b=PASS, c=FAIL, d=PASS)
-    failing = failing_cases(old, new)
+    failing = failing_cases((old, new))
     assert failing == {"a", "b", "c"}
     assert worth_asking(old, failing) == ("a", "b")  # c was skipped, and would be again
     assert worth_asking(new, failing) == ("a", "b", "c")
@@ -50,7 +50,7 @@ def test_a_subtest_comes_with_its_whole_test() -> None:
     new = make.evaluation(
         guest=make.guest(cases=make.cases({"kselftest.x.t": FAIL, "kselftest.x.t/one": FAIL}))
     )
-    failing = failing_cases(base(), new)
+    failing = failing_cases((base(), new))
     assert worth_asking(new, failing) == ("kselftest.x.t",)
 
 
@@ -74,3 +74,9 @@ def test_a_report_on_boot_is_looked_for_by_booting_alone() -> None:
 def test_a_patch_that_does_not_build_is_not_asked() -> None:
     broken = unbooted(build=make.failed_build())
     assert new_at_the_end(base(a=PASS), [broken, patched(a=FAIL)]) is None
+
+
+def test_what_a_lost_guest_was_running_is_not_answered_and_asked_again() -> None:
+    gone = guest(a=CRASH).model_copy(update={"end": GuestEnd.LOST})
+    new = again(patched(a=FAIL), gone)
+    assert worth_asking(new, frozenset({"a"})) == ("a",)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kverdict.errors import ExitStatus
+from kverdict.judgement import counts_more
 from kverdict.models import (
     CheckNote,
     Checks,
@@ -24,6 +25,7 @@ from kverdict.models import (
     PinnedWarning,
     Reach,
     ReachState,
+    SplatKind,
 )
 from kverdict.verdict import (
     CaseVerdict,
@@ -35,6 +37,7 @@ from kverdict.verdict import (
     Runs,
     Verdict,
     changed_with,
+    changes_in,
     died_in,
     judge,
     judge_case,
@@ -749,6 +752,101 @@ def test_the_patch_from_which_on_the_answer_is_the_last_one(
     assert changed_with(answers) == patch
 
 
+@pytest.mark.parametrize(
+    ("answers", "patches"),
+    [
+        (["pass", "pass"], ()),
+        (["pass", "pass", "bad", "pass"], (2, 3)),
+        (["pass", None, "bad"], ()),
+        (["pass", "bad", "flaky"], (1, 2)),
+    ],
+)
+def test_the_patches_with_which_a_case_changes(
+    answers: list[str | None], patches: tuple[int, ...]
+) -> None:
+    assert changes_in(answers) == patches
+
+
+def booted(guest: Guest, **changes: Any) -> Evaluation:
+    """A patch in between, with --test-each."""
+    return make.evaluation(guest=guest, **changes)
+
+
+FINE = {"a": PASS, "b": PASS}
+
+
+def test_a_case_that_fails_on_a_patch_in_between_is_its_fault() -> None:
+    old = before(base_guest(**FINE))
+    verdict = of_series(old, booted(patched_guest(a=PASS, b=FAIL)), after(patched_guest(**FINE)))
+    (finding,) = found(verdict, FindingKind.CASE)
+    assert (finding.patch, finding.case, finding.verdict) == (1, "b", CaseVerdict.NEW_FAIL)
+    assert verdict.overall is Overall.BAD
+    assert of_case(verdict, "b") is CaseVerdict.PASS
+    flaky = booted(patched_guest(a=PASS, b=FAIL), reruns=(patched_guest(b=PASS),))
+    verdict = of_series(old, flaky, after(patched_guest(**FINE)))
+    assert [one.verdict for one in found(verdict, FindingKind.CASE)] == [CaseVerdict.FLAKY]
+    assert verdict.overall is Overall.GOOD
+
+
+def test_a_panic_on_a_patch_in_between_is_its_fault() -> None:
+    old = before(base_guest(**FINE))
+    verdict = of_series(old, booted(dead_at_boot(GuestEnd.PANIC)), after(patched_guest(**FINE)))
+    assert [one.patch for one in found(verdict, FindingKind.BOOT)] == [1]
+    assert [one.patch for one in found(verdict, FindingKind.CONSOLE)] == [1]
+    assert verdict.overall is Overall.BAD
+
+
+def test_a_warning_on_a_patch_in_between_is_its_fault() -> None:
+    noisy = booted(make.guest(cases=make.cases(FINE), splats=(make.splat(),)))
+    quiet = after(patched_guest(**FINE))
+    verdict = of_series(before(base_guest(**FINE)), noisy, noisy, quiet)
+    assert [one.patch for one in found(verdict, FindingKind.CONSOLE)] == [1], "told once"
+    assert verdict.overall is Overall.BAD
+
+
+@pytest.mark.parametrize(
+    "flaw", [{"console_scanned": False}, {"build_id": "0bad" * 10}, {"problems": ("a lie",)}]
+)
+def test_a_guest_of_a_patch_in_between_needs_its_proofs_too(flaw: dict[str, Any]) -> None:
+    doubtful = booted(patched_guest(**FINE).model_copy(update=flaw))
+    verdict = of_series(before(base_guest(**FINE)), doubtful, after(patched_guest(**FINE)))
+    assert verdict.overall is Overall.TROUBLE
+
+
+def test_a_base_that_does_not_build_and_a_patch_that_breaks_what_another_mended() -> None:
+    old = make.before(build=make.failed_build(), guest=None)
+    verdict = of_series(old, built(), broken())
+    assert [(one.verdict, one.patch) for one in found(verdict, FindingKind.BUILD)] == [
+        (CaseVerdict.NEW_FAIL, 2),
+        (CaseVerdict.FIXED, 1),
+    ]
+    assert verdict.overall is Overall.BAD
+    assert any(one.name == "warnings" and one.proof is Proof.OPEN for one in verdict.evidence), (
+        "nothing was compared"
+    )
+
+
+TEST = "kselftest.kvm.x"
+
+
+def test_a_subtest_that_the_series_renames_is_no_trouble() -> None:
+    def guest(id: str, **cases: Outcome) -> Guest:
+        return make.guest(id, cases=make.cases({TEST: PASS, **cases}))
+
+    verdict = judged(
+        before(guest(make.BASE_ID, **{f"{TEST}/old": PASS})),
+        after(guest(make.TIP_ID, **{f"{TEST}/new": PASS})),
+    )
+    assert of_case(verdict, f"{TEST}/old") is CaseVerdict.UNTESTABLE
+    assert of_case(verdict, f"{TEST}/new") is CaseVerdict.PASS
+    assert verdict.overall is Overall.GOOD
+    verdict = judged(
+        before(guest(make.BASE_ID)), after(guest(make.TIP_ID, **{f"{TEST}/new": FAIL}))
+    )
+    assert of_case(verdict, f"{TEST}/new") is CaseVerdict.NEW_FAIL
+    assert verdict.overall is Overall.BAD
+
+
 def test_a_case_is_pinned_by_what_the_patches_in_between_answered() -> None:
     asked = make.evaluation(guest=None, reruns=(patched_guest(a=FAIL),))
     verdict = of_series(
@@ -781,8 +879,77 @@ def test_a_guest_that_was_lost_twice_without_a_word_is_our_trouble() -> None:
     lost = dead_at_boot(GuestEnd.LOST)
     new = after(lost).model_copy(update={"reruns": (lost,)})
     assert judged(before(base_guest(a=PASS, b=PASS)), new).overall is Overall.TROUBLE
-    crashed = lost.model_copy(update={"splats": (make.splat(),)})
+    warned = lost.model_copy(update={"splats": (make.splat(),)})
+    assert judged(before(base_guest(a=PASS, b=PASS)), after(warned)).overall is Overall.TROUBLE
+    crashed = lost.model_copy(update={"splats": (make.splat(kind=SplatKind.OOPS),)})
     assert judged(before(base_guest(a=PASS, b=PASS)), after(crashed)).overall is Overall.BAD
+
+
+def test_silence_counts_when_it_comes_again_in_the_same_place() -> None:
+    old = before(base_guest(a=PASS, b=PASS, c=PASS))
+    in_b = dead(GuestEnd.SILENCE, a=PASS, b=CRASH, c=NOT_RUN)
+    in_c = dead(GuestEnd.SILENCE, a=PASS, b=PASS, c=CRASH)
+    same = judged(old, after(in_b, reruns=(in_b,)))
+    assert same.overall is Overall.BAD
+    assert of_case(same, "b") is CaseVerdict.NEW_FAIL
+    assert next(case for case in same.cases if case.id == "b").patched.outcomes == (CRASH, CRASH)
+    elsewhere = judged(old, after(in_b, reruns=(in_c,)))
+    assert elsewhere.overall is Overall.TROUBLE
+    assert "NEW-FAIL" not in {one.verdict.value for one in elsewhere.findings}
+
+
+@pytest.mark.parametrize("end", [GuestEnd.LOST, GuestEnd.SILENCE, GuestEnd.TIMEOUT])
+def test_a_guest_of_ours_that_was_lost_makes_no_case_flaky(end: GuestEnd) -> None:
+    """It was running b: that says nothing of b beside a guest that answered."""
+    gone = dead(end, make.BASE_ID, b=CRASH)
+    old = before(base_guest(a=PASS, b=PASS), reruns=(gone,))
+    new = after(patched_guest(a=PASS, b=FAIL), reruns=(patched_guest(b=FAIL),))
+    verdict = judged(old, new)
+    assert of_case(verdict, "b") is CaseVerdict.NEW_FAIL
+    assert next(case for case in verdict.cases if case.id == "b").base.outcomes == (PASS, NOT_RUN)
+    first = judged(before(base_guest(a=PASS, b=PASS), reruns=(dead(end, a=PASS, b=CRASH),)), new)
+    assert of_case(first, "b") is CaseVerdict.NEW_FAIL
+
+
+def test_a_base_that_was_lost_in_a_case_is_not_mended_by_the_series() -> None:
+    verdict = judged(
+        before(dead(GuestEnd.LOST, make.BASE_ID, a=PASS, b=CRASH)),
+        after(patched_guest(a=PASS, b=PASS)),
+    )
+    assert of_case(verdict, "b") is CaseVerdict.PASS
+    assert found(verdict, FindingKind.CASE) == []
+
+
+def test_a_failure_that_could_not_be_asked_again_is_no_failure_of_the_series() -> None:
+    gone = dead(GuestEnd.LOST, b=CRASH)
+    new = after(patched_guest(a=PASS, b=FAIL), reruns=(gone, gone))
+    verdict = judged(before(base_guest(a=PASS, b=PASS)), new)
+    assert of_case(verdict, "b") is CaseVerdict.INFRA
+    assert verdict.overall is Overall.TROUBLE
+
+
+def test_a_guest_that_says_of_what_it_died_counts_more_than_one_that_was_lost() -> None:
+    lost, panic = dead_at_boot(GuestEnd.LOST), dead_at_boot(GuestEnd.PANIC)
+    assert counts_more(panic, lost)
+    assert counts_more(patched_guest(a=PASS), panic)
+    assert not counts_more(lost, dead_at_boot(GuestEnd.TIMEOUT))
+
+
+def test_a_guest_that_dies_between_cases_after_the_base_panicked() -> None:
+    old = dead(GuestEnd.PANIC, make.BASE_ID, a=PASS, b=CRASH, c=NOT_RUN)
+    new = dead(GuestEnd.PANIC, a=PASS, b=PASS, c=PASS)
+    verdict = judged(before(old), after(new))
+    assert found(verdict, FindingKind.BOOT)[0].verdict is CaseVerdict.UNTESTABLE
+
+
+def test_a_panic_that_only_ends_an_oops_is_told_with_it() -> None:
+    oops = make.splat(kind=SplatKind.OOPS, title="at f+0x1", function="f")
+    fatal = make.panic(title="Fatal exception", function=None)
+    other = make.panic(title="made for a test")
+    verdict = judged(None, after(make.guest(splats=(oops, fatal, other))))
+    titles = [one.title for one in found(verdict, FindingKind.CONSOLE)]
+    assert len(titles) == 2
+    assert "Fatal exception" not in " ".join(titles)
 
 
 def test_a_guest_that_came_up_the_second_time_counts_and_claims_no_more() -> None:
@@ -862,3 +1029,8 @@ def test_the_base_s_own_kernel_says_nothing_and_the_touched_files_say_why() -> N
     verdict = of_series(old, same, reach=Reach(files=(words,)))
     assert verdict.overall is Overall.UNTESTABLE
     assert "touches no code" in verdict.headline
+    verdict = of_series(old, after(), reach=Reach(files=(words,)))
+    assert verdict.overall is Overall.UNTESTABLE, "whatever made the kernel another one"
+    on = off.model_copy(update={"state": ReachState.COMPILED, "unmet": ()})
+    verdict = of_series(old, same, reach=Reach(files=(on,)))
+    assert "compiled and the same" in verdict.headline

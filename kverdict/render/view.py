@@ -330,7 +330,7 @@ def matrix(report: Report) -> tuple[MatrixRow, ...]:
     for case in report.verdict.cases:
         runs = (case.base, *case.each)
         if case.each and len({frozenset(one.outcomes) for one in runs if one.outcomes}) > 1:
-            cells = tuple(_cell(one, place == case.patch) for place, one in enumerate(runs))
+            cells = tuple(_cell(one, place in case.changes) for place, one in enumerate(runs))
             rows.append(MatrixRow(case, cells))
     return tuple(rows)
 
