@@ -565,9 +565,11 @@ def _of_passing(finding: Finding, number: int, total: int) -> Finding:
 
 def _passing_case(case: JudgedCase, number: int, end: CaseVerdict | None) -> Finding | None:
     """A case that fails on patch ``number``, and on neither the commit before nor at the end."""
+    if number not in case.changes:  # nor was it asked there
+        return None
     runs = (case.base, *case.each)
     here, earlier = runs[number], runs[number - 1]
-    if number not in case.changes or not here.bad or case.base.bad or case.patched.bad:
+    if not here.bad or case.base.bad or case.patched.bad:
         return None
     if end is not None and Outcome.CRASH in here.outcomes:
         return None  # told by the guest's end

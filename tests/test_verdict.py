@@ -788,6 +788,15 @@ def test_a_case_that_fails_on_a_patch_in_between_is_its_fault() -> None:
     assert verdict.overall is Overall.GOOD
 
 
+def test_a_case_that_a_patch_in_between_was_not_asked_is_not_its_fault() -> None:
+    """A subtest may be there at the end only, also with --test-each."""
+    old = before(base_guest(a=PASS))
+    new = after(patched_guest(a=PASS, b=PASS))
+    verdict = of_series(old, booted(patched_guest(a=PASS)), new)
+    assert found(verdict, FindingKind.CASE) == []
+    assert next(case for case in verdict.cases if case.id == "b").each == ()
+
+
 def test_a_panic_on_a_patch_in_between_is_its_fault() -> None:
     old = before(base_guest(**FINE))
     verdict = of_series(old, booted(dead_at_boot(GuestEnd.PANIC)), after(patched_guest(**FINE)))
