@@ -41,6 +41,14 @@ class Keep(Frozen):
     cache_gib: float = Field(40, ge=0)
 
 
+class KcidbSettings(Frozen):
+    """What kcidb.json says of who tests and of which tree; without it the tree stays unnamed."""
+
+    origin: str = Field("kverdict", pattern="^[a-z0-9_]+$", max_length=100)
+    tree: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")  # "mainline"
+    repository: str | None = Field(None, pattern=r"^https://[!-~]+$")
+
+
 class Settings(Frozen):
     """pipeline.toml, all of it optional."""
 
@@ -49,6 +57,7 @@ class Settings(Frozen):
     guest: GuestSettings = GuestSettings()
     console: ConsoleSettings = ConsoleSettings()
     keep: Keep = Keep()
+    kcidb: KcidbSettings = KcidbSettings()
     cache: str | None = None  # folder; default $XDG_CACHE_HOME/kverdict
     runs: str | None = None  # folder; default runs/ beside pipeline.py
 

@@ -89,6 +89,7 @@ __all__ = [  # the words and the rules together, for those who read verdicts
     "judge_end",
     "missed",
     "survived",
+    "undermined",
 ]
 
 # --- how far a guest came -------------------------------------------------------------------------
@@ -739,6 +740,14 @@ def _trouble(
         if ours and finding.verdict is CaseVerdict.UNTESTABLE:
             return f"the base guest did not get far enough to compare with: {finding.title}"
     return None
+
+
+def undermined(report: Report) -> str | None:
+    """Why nothing that ran counts; None also when our trouble is with single cases alone."""
+    verdict = report.verdict
+    return _trouble(
+        report.base_evaluation, report.patch_evaluations, verdict.findings, verdict.evidence
+    )
 
 
 def _unproven(evaluations: Iterable[Evaluation], at_worst: Proof) -> str | None:

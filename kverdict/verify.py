@@ -24,6 +24,7 @@ from kverdict.disk import (
 )
 from kverdict.errors import InfraError, PatchError, UserError
 from kverdict.evaluate import Engine, OtherTests, recipe_of
+from kverdict.exports.files import export
 from kverdict.git import Repository
 from kverdict.interrupt import undisturbed
 from kverdict.judgement import Report
@@ -117,8 +118,17 @@ def verify(request: Request, settings: Settings, progress: Progress) -> Run:
         memory = recall(settings.runs_folder, folder, report, tree, progress)
         report = report.model_copy(update={"memory": memory})
         render(report, folder, templates=TEMPLATES, commands=reproduce(request, series, base))
+        _export(report, folder, settings, progress)
         finish_run(folder)
     return Run(folder, report)
+
+
+def _export(report: Report, folder: Path, settings: Settings, progress: Progress) -> None:
+    """The verdict stands, whether or not other tools can be told of it."""
+    try:
+        export(report, folder, settings.kcidb)
+    except InfraError as error:
+        progress.say(f"no files for other tools: {error}")
 
 
 def _sweep(settings: Settings) -> None:

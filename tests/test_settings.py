@@ -42,6 +42,8 @@ def test_the_cache_follows_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         ("[guest]\nbench_mib = -1\n", "guest.bench_mib"),
         ("[archive]\nmidmask = 'lore'\n", "archive.midmask"),
         ("[console]\nallow = ['a']\n", "console.allow"),
+        ("[kcidb]\norigin = 'Our CI'\n", "kcidb.origin"),
+        ("[kcidb]\nrepository = 'git://x'\n", "kcidb.repository"),
         ("runs = 3\n", "runs"),
         ("runs = \n", "is not TOML"),
     ],

@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from kverdict import cli, evaluate
-from kverdict.errors import ExitStatus
+from kverdict.errors import ExitStatus, InfraError
+from kverdict.exports import kcidb
+from kverdict.exports.files import Format
 from kverdict.interrupt import Interrupted
 from kverdict.models import Guest, GuestEnd, Outcome
 from kverdict.stages import boot
@@ -105,6 +107,35 @@ def test_a_good_series(world: World, good: Path) -> None:
         assert {"config", "config.json", "build.log", "build.json", "console.log"} <= kept
         assert {"guest.json", "results.jsonl", "evaluation.json"} <= kept
         assert not kept & {"bzImage", "vmlinux"}
+
+
+def test_a_run_leaves_the_files_of_other_tools_and_export_makes_the_same(
+    world: World, good: Path
+) -> None:
+    assert world.verify(good) == 0, world.err
+    (folder,) = world.runs()
+    files = {format.value: (folder / format.value).read_bytes() for format in Format}
+    hashes = [item["patchset_hash"] for item in json.loads(files["kcidb.json"])["checkouts"]]
+    assert hashes[0] == "" and len(hashes[1]) == 64
+    for name in files:
+        (folder / name).unlink()
+    assert world("export", str(folder)) == 0, world.err
+    assert {name: (folder / name).read_bytes() for name in files} == files
+
+
+def test_a_submission_that_is_not_valid_takes_nothing_from_the_verdict(
+    world: World, good: Path
+) -> None:
+    def refuse(*args: object) -> bytes:
+        raise InfraError("the KCIDB submission is not valid at $", "please report that")
+
+    world.monkeypatch.setattr(kcidb, "kcidb", refuse)
+    assert world.verify(good) == 0, world.err
+    assert "no files for other tools: the KCIDB submission is not valid" in world.err
+    (folder,) = world.runs()
+    assert (folder / "verdict.json").exists() and not (folder / "kcidb.json").exists()
+    assert world("export", str(folder)) == 128
+    assert world("export", str(folder), "--junit") == 0
 
 
 def test_a_series_of_which_nothing_is_compiled(world: World) -> None:
