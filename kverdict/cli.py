@@ -23,6 +23,7 @@ COMMANDS = {
     "verify": "Verify SERIES on a kernel tree.",
     "report": "Render the report of RUN, a run's folder, again; nothing is built or booted.",
     "export": "Write the results of RUN, a run's folder, in the formats of other tools.",
+    "patchwork": "Show the checks of RUN, a run's folder, for Patchwork, or post them.",
     "doctor": "Look for what is wrong with this machine, the cache and the runs.",
     "runs": "Look after the folders of earlier runs.",
     "suite": "List the guest's CASES, all by default, or run them here.",

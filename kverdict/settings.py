@@ -49,6 +49,21 @@ class KcidbSettings(Frozen):
     repository: str | None = Field(None, pattern=r"^https://[!-~]+$")
 
 
+class PatchworkSettings(Frozen):
+    """Where checks are posted, and as whom."""
+
+    url: str | None = None
+    project: str | None = None  # link name; needed where a mail is in several projects
+    token_file: str | None = None
+    context: str = Field("kverdict", pattern="^[-a-zA-Z0-9_]+$", max_length=255)
+    target_url: str | None = None  # {run} is replaced by the name of the run's folder
+
+    @property
+    def token_path(self) -> Path | None:
+        file = self.token_file
+        return None if file is None else _expanded("patchwork.token_file", file)
+
+
 class Settings(Frozen):
     """pipeline.toml, all of it optional."""
 
@@ -58,6 +73,7 @@ class Settings(Frozen):
     console: ConsoleSettings = ConsoleSettings()
     keep: Keep = Keep()
     kcidb: KcidbSettings = KcidbSettings()
+    patchwork: PatchworkSettings = PatchworkSettings()
     cache: str | None = None  # folder; default $XDG_CACHE_HOME/kverdict
     runs: str | None = None  # folder; default runs/ beside pipeline.py
 

@@ -34,6 +34,15 @@ def test_the_cache_follows_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert Settings(cache=str(tmp_path)).cache_folder == tmp_path
 
 
+def test_the_token_is_looked_for_in_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings.model_validate({"patchwork": {"token_file": "~/token"}}).patchwork
+    assert settings.token_path == Path.home() / "token"
+    assert Settings().patchwork.token_path is None
+    monkeypatch.setenv("HOME", "")
+    with pytest.raises(UserError, match=r"'patchwork\.token_file'"):
+        _ = settings.token_path
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
@@ -44,6 +53,7 @@ def test_the_cache_follows_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         ("[console]\nallow = ['a']\n", "console.allow"),
         ("[kcidb]\norigin = 'Our CI'\n", "kcidb.origin"),
         ("[kcidb]\nrepository = 'git://x'\n", "kcidb.repository"),
+        ("[patchwork]\ncontext = 'two words'\n", "patchwork.context"),
         ("runs = 3\n", "runs"),
         ("runs = \n", "is not TOML"),
     ],
