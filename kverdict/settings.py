@@ -16,6 +16,7 @@ from kverdict.stages.fetch import ArchiveSettings
 HOME = Path(__file__).resolve().parent.parent
 DEFAULT_FRAGMENTS = ("base", "virtme", "kvm", "gcov")
 SETTINGS_FILE = "pipeline.toml"
+TEMPLATES = HOME / "templates"
 
 
 class Kernel(Frozen):
@@ -76,6 +77,7 @@ class Settings(Frozen):
     patchwork: PatchworkSettings = PatchworkSettings()
     cache: str | None = None  # folder; default $XDG_CACHE_HOME/kverdict
     runs: str | None = None  # folder; default runs/ beside pipeline.py
+    templates: str | None = None  # folder with templates of the user's own
 
     @property
     def cache_folder(self) -> Path:
@@ -95,6 +97,16 @@ class Settings(Frozen):
     def allow_file(self) -> Path | None:
         allow = self.console.allow
         return None if allow is None else _expanded("console.allow", allow)
+
+    @property
+    def template_folders(self) -> tuple[Path, ...]:
+        """Where a template is looked for, in order; raises UserError when one is no folder."""
+        if self.templates is None:
+            return (TEMPLATES,)
+        folder = _expanded("templates", self.templates)
+        if not folder.is_dir():
+            raise UserError(f"the templates folder {folder} is no folder", "see docs/templates.md")
+        return (folder, TEMPLATES)
 
 
 def _expanded(key: str, text: str) -> Path:

@@ -36,7 +36,7 @@ from kverdict.models import (
     SourceKind,
 )
 from kverdict.progress import Progress
-from kverdict.render.report import render
+from kverdict.render.report import check_templates, render
 from kverdict.request import Request, command_of
 from kverdict.runs import (
     TEMPORARY,
@@ -49,15 +49,13 @@ from kverdict.runs import (
     sweep,
 )
 from kverdict.sandbox import protection
-from kverdict.settings import HOME, Settings, find_fragment
+from kverdict.settings import Settings, find_fragment
 from kverdict.stages import fetch, selftests
 from kverdict.stages.apply import apply_series
 from kverdict.stages.base import choose_base
 from kverdict.stages.boot import Limits
 from kverdict.stages.checks import check
 from kverdict.trees import Tree, open_tree
-
-TEMPLATES = HOME / "templates"
 
 
 @dataclass(frozen=True)
@@ -75,6 +73,7 @@ def verify(request: Request, settings: Settings, progress: Progress) -> Run:
     for key, folder in (("runs", settings.runs_folder), ("cache", settings.cache_folder)):
         check_usable(folder, key)
         require(folder, 0, "a run")
+    check_templates(settings.template_folders)
     _sweep(settings)
     asked = request.model_dump(mode="json")
     slug = Path(request.series[0]).name
@@ -117,7 +116,8 @@ def verify(request: Request, settings: Settings, progress: Progress) -> Run:
         report = compare(request, engine, series, base, applied, checks, folder)
         memory = recall(settings.runs_folder, folder, report, tree, progress)
         report = report.model_copy(update={"memory": memory})
-        render(report, folder, templates=TEMPLATES, commands=reproduce(request, series, base))
+        commands = reproduce(request, series, base)
+        render(report, folder, templates=settings.template_folders, commands=commands)
         _export(report, folder, settings, progress)
         finish_run(folder)
     return Run(folder, report)
@@ -269,14 +269,20 @@ def reproduce(request: Request, series: Series, base: BaseChoice) -> tuple[str, 
     return (shlex.join(command_of(named)),)
 
 
-def render_again(folder: Path) -> Run:
-    """The report of a finished run from its verdict.json; raises UserError when there is none."""
+def finished_run(folder: Path) -> tuple[Report, Request]:
+    """What a finished run found and was asked; raises UserError when it is none."""
     state = read_state(folder)
     try:
         report = Report.from_json((folder / "verdict.json").read_bytes())
         request = Request.model_validate(state.asked if state is not None else None)
     except (OSError, ValueError) as error:
         raise UserError(f"{folder} is not the folder of a finished run", "see runs/") from error
+    return report, request
+
+
+def render_again(folder: Path, settings: Settings) -> Run:
+    """The report of a finished run from its verdict.json; raises UserError when there is none."""
+    report, request = finished_run(folder)
     commands = reproduce(request, report.series, report.base)
-    render(report, folder, templates=TEMPLATES, commands=commands)
+    render(report, folder, templates=settings.template_folders, commands=commands)
     return Run(folder, report)

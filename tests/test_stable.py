@@ -17,10 +17,9 @@ import pytest
 from kverdict.models import GuestEnd, Outcome
 from kverdict.render.report import html, schema, text
 from kverdict.render.summary import summary
-from kverdict.settings import HOME
+from kverdict.settings import HOME, TEMPLATES
 from kverdict.stable import digest, without_measurements
 from kverdict.verdict import Report
-from kverdict.verify import TEMPLATES
 from tests import factories as make
 
 Place = tuple[str | int, ...]

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import click
 
+from kverdict import settings as settings_module
 from kverdict import verify as workflow
-from kverdict.commands.common import show
+from kverdict.commands.common import CONFIG_OPTION, show
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-def report(run: Path) -> int:
+@CONFIG_OPTION
+def report(run: Path, config: Path | None) -> int:
     """Render the report of RUN, a run's folder, again; nothing is built or booted."""
-    again = workflow.render_again(run)
+    again = workflow.render_again(run, settings_module.load(config))
     show(again)
     return again.report.verdict.exit_status

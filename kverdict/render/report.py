@@ -9,12 +9,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from jinja2 import FileSystemLoader, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup
 
 from kverdict import __version__
 from kverdict.render import formats, view
+from kverdict.render.templates import Folders, check_syntax, environment, fill, source
 from kverdict.runs import write_atomically
 from kverdict.stable import digest
 from kverdict.text import clip, counted, fold, one_line, printable, shorten
@@ -25,7 +25,7 @@ STYLE = "report/style.css"
 TEXT_COLUMNS = 78
 
 
-def render(report: Report, folder: Path, *, templates: Path, commands: tuple[str, ...]) -> None:
+def render(report: Report, folder: Path, *, templates: Folders, commands: tuple[str, ...]) -> None:
     """Writes the three files into ``folder``, each at once or not at all.
 
     ``commands`` lead to the same verdict elsewhere.  The same report gives the same bytes.
@@ -40,21 +40,24 @@ def render(report: Report, folder: Path, *, templates: Path, commands: tuple[str
         write_atomically(folder / name, content)
 
 
-def html(report: Report, *, templates: Path, commands: tuple[str, ...]) -> str:
+def html(report: Report, *, templates: Folders, commands: tuple[str, ...]) -> str:
     """One page that loads nothing and runs nothing; its own style sheet is allowed by digest."""
-    style = (templates / STYLE).read_text()
+    ours = _environment(templates)
+    style = source(ours, STYLE)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return (
-        _environment(templates)
-        .get_template("report.html.j2")
-        .render(**_content(report, commands), style=Markup(style), style_source=f"sha256-{digest}")
-    )
+    sheet = {"style": Markup(style), "style_source": f"sha256-{digest}"}
+    return fill(ours, "report.html.j2", _content(report, commands) | sheet)
 
 
-def text(report: Report, *, templates: Path, commands: tuple[str, ...]) -> str:
+def text(report: Report, *, templates: Folders, commands: tuple[str, ...]) -> str:
     """The same for a mail or a terminal, at most 78 columns but for words that are longer."""
-    page = _environment(templates).get_template("report.txt.j2")
-    return page.render(**_content(report, commands)).rstrip("\n") + "\n"
+    page = fill(_environment(templates), "report.txt.j2", _content(report, commands))
+    return page.rstrip("\n") + "\n"
+
+
+def check_templates(templates: Folders) -> None:
+    """Raises UserError that names a template and line that cannot be read."""
+    check_syntax(_environment(templates), "report")
 
 
 def schema() -> str:
@@ -86,44 +89,34 @@ def _content(report: Report, commands: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _environment(templates: Path) -> SandboxedEnvironment:
-    """Whatever a template prints is made printable first; in HTML it is escaped as well."""
-    environment = SandboxedEnvironment(
-        loader=FileSystemLoader(templates),
-        autoescape=lambda name: name is not None and name.endswith(".html.j2"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=_finalize,
+def _environment(templates: Folders) -> SandboxedEnvironment:
+    return environment(
+        templates,
+        filters={
+            "allowed": view.allowed,
+            "amount": formats.amount,
+            "bare_amount": formats.bare_amount,
+            "boots": view.boots,
+            "clipped": clipped,
+            "counted": counted,
+            "first_line": formats.first_line,
+            "fold": _fold,
+            "one_line": one_line,
+            "outcomes": view.outcomes,
+            "said": view.said,
+            "seconds": formats.seconds,
+            "seen": view.seen,
+            "shorten": shorten,
+            "slug": formats.slug,
+            "word": view.word,
+        },
+        names={
+            "CaseVerdict": CaseVerdict,
+            "Overall": Overall,
+            "Proof": Proof,
+            "bench_ratio": formats.bench_ratio,
+        },
     )
-    environment.filters.update(
-        allowed=view.allowed,
-        amount=formats.amount,
-        bare_amount=formats.bare_amount,
-        boots=view.boots,
-        clipped=clipped,
-        counted=counted,
-        first_line=formats.first_line,
-        fold=_fold,
-        one_line=one_line,
-        outcomes=view.outcomes,
-        said=view.said,
-        seconds=formats.seconds,
-        seen=view.seen,
-        shorten=shorten,
-        slug=formats.slug,
-        word=view.word,
-    )
-    environment.globals.update(
-        CaseVerdict=CaseVerdict, Overall=Overall, Proof=Proof, bench_ratio=formats.bench_ratio
-    )
-    return environment
-
-
-def _finalize(value: object) -> object:
-    # Markup is what a template or the autoescape made; what was put into it came through here.
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def clipped(value: str, most: int, full: str) -> str:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from jinja2.exceptions import SecurityError, UndefinedError
 from rich.cells import cell_len
 
+from kverdict.errors import UserError
 from kverdict.models import GuestEnd, Outcome
 from kverdict.render.report import html, render, schema, text
 from kverdict.render.summary import summary
@@ -382,7 +382,7 @@ def test_a_template_is_never_made_of_a_stranger_s_text() -> None:
 )
 def test_a_user_s_template_gets_nowhere_either(tmp_path: Path, word: str) -> None:
     (tmp_path / "report.txt.j2").write_text(f"{{{{ {word} }}}}")
-    with pytest.raises((SecurityError, UndefinedError)):
+    with pytest.raises(UserError, match=r"report\.txt\.j2:1: "):
         text(make.report(), templates=tmp_path, commands=())
 
 
@@ -425,7 +425,7 @@ def test_a_template_that_names_what_is_not_there_is_an_error_and_writes_nothing(
     (templates / "report" / "style.css").write_text("")
     (templates / "report.html.j2").write_text("{{ verdict.overall }}")
     (templates / "report.txt.j2").write_text("{{ verdict.no_such_key }}")
-    with pytest.raises(UndefinedError):
+    with pytest.raises(UserError, match=r"report\.txt\.j2:1: .*no_such_key"):
         render(with_findings(), folder, templates=templates, commands=COMMANDS)
     assert list(folder.iterdir()) == []
 

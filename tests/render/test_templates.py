@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""kverdict.render.templates: a user's folder goes first, file by file, and errors have a place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kverdict import settings as settings_module
+from kverdict.errors import UserError
+from kverdict.render.report import check_templates, html, text
+from kverdict.render.templates import environment, fill
+from kverdict.settings import TEMPLATES, Settings
+from tests import factories as make
+
+
+def filled(folder: Path, content: str) -> str:
+    (folder / "page.txt.j2").write_text(content)
+    return fill(environment(folder, filters={}, names={}), "page.txt.j2", {"numbers": (1, 2)})
+
+
+def test_a_file_of_the_user_s_replaces_that_file_and_no_other(tmp_path: Path) -> None:
+    (tmp_path / "report.txt.j2").write_text("{{ verdict.headline }}\n")
+    report = make.report()
+    folders = Settings(templates=str(tmp_path)).template_folders
+    assert text(report, templates=folders, commands=()) == f"{report.verdict.headline}\n"
+    ours = html(report, templates=TEMPLATES, commands=())
+    assert html(report, templates=folders, commands=()) == ours
+
+
+def test_a_style_sheet_of_the_user_s_is_allowed_by_its_own_digest(tmp_path: Path) -> None:
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "style.css").write_text("p { color: teal }")
+    page = html(make.report(), templates=(tmp_path, TEMPLATES), commands=())
+    assert "p { color: teal }" in page
+    assert page != html(make.report(), templates=TEMPLATES, commands=())
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("one\n{% if %}\n", r"page\.txt\.j2:2: Expected an expression"),
+        ("one\n\n{{ nothing }}\n", r"page\.txt\.j2:3: 'nothing' is undefined"),
+        ("{{ 1 / 0 }}\n", r"page\.txt\.j2:1: division by zero"),
+        ("\n{{ numbers[7].x }}\n", r"page\.txt\.j2:2: .*no element 7"),
+        ("\n{{ numbers | nofilter }}\n", r"page\.txt\.j2:2: No filter named 'nofilter'"),
+        ("\n{{ ''.__class__ }}\n", r"page\.txt\.j2:2: access to attribute '__class__'"),
+        ("{{ 'a' + 1 }}\n", r"page\.txt\.j2:1: "),
+        ("{% include 'other.j2' %}\n", r"there is no template other\.j2"),
+        ("{% for a in range(1000000) %}{% endfor %}", r"page\.txt\.j2:1: Range too big"),
+    ],
+)
+def test_an_error_names_template_and_line(tmp_path: Path, content: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        filled(tmp_path, content)
+
+
+def test_a_broken_template_is_found_before_any_work(tmp_path: Path) -> None:
+    check_templates(TEMPLATES)
+    (tmp_path / "report.txt.j2").write_text("{% endfor %}")
+    with pytest.raises(UserError, match=r"report\.txt\.j2:1"):
+        check_templates((tmp_path, TEMPLATES))
+
+
+def test_what_it_prints_is_printable(tmp_path: Path) -> None:
+    assert filled(tmp_path, "{{ '\x1b[2J' }}") == "\\x1b[2J"
+
+
+def test_the_setting_is_a_folder(tmp_path: Path) -> None:
+    file = tmp_path / "pipeline.toml"
+    file.write_text(f'templates = "{tmp_path}"\n')
+    assert settings_module.load(file).template_folders == (tmp_path, TEMPLATES)
+    assert Settings().template_folders == (TEMPLATES,)
+    with pytest.raises(UserError, match="is no folder"):
+        _ = Settings(templates=str(tmp_path / "none")).template_folders
