@@ -26,7 +26,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from email.errors import MessageError
 from email.message import EmailMessage
-from email.utils import format_datetime, parsedate_to_datetime
+from email.utils import format_datetime, getaddresses, parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +47,12 @@ FILE_LIMIT = 256 << 20
 ATTESTATION_SECONDS = 30.0
 STALENESS_DAYS = 30  # b4's own default for how far a signature's time may be from the mail's
 YEARS = range(1990, 2100)
+HEAD_AT_MOST = 1 << 20  # bytes of a mail in which its Message-ID is looked for
+BODY_AT_MOST = 1 << 20  # characters of a mail that a reply may quote from
+QUOTED_AT_MOST = 20_000  # characters in which the first paragraph is looked for
 
 _ESCAPED_IN_MBOXRD = re.compile(rb"^(?=>*From )", re.MULTILINE)
+_REFERENCE = re.compile(r"<([^<>\s]+)>")
 _MESSAGE_ID = re.compile(r"<[^<>\s]+>")
 # int() takes no more than 4300 digits; such a diffstat is none.
 _DIFFSTAT = re.compile(
@@ -508,6 +512,51 @@ def scratch_repository(path: Path, objects: str, hex_digits: int) -> str:
     return str(path.resolve())
 
 
+# --- replies ------------------------------------------------------------------------------------
+
+
+def replies_task(request: Answer) -> Answer:
+    """What a reply to each of the asked mails of a thread starts from, in their order."""
+    wanted = request["message_ids"]
+    found: dict[str, Answer] = {}
+    for raw in liblore.utils.split_mbox_as_bytes(Path(request["mbox"]).read_bytes()):
+        # A thread may be long and its mails huge: only what can be one of them is parsed.
+        if any(id.encode() in raw[:HEAD_AT_MOST] for id in wanted):
+            mail = liblore.utils.parse_message(raw)
+            drop_unreadable_headers(mail)
+            if has_usable_id(mail):
+                parent = b4.LoreMessage(mail)
+                if parent.msgid in wanted and parent.msgid not in found:
+                    found[parent.msgid] = reply_to(parent, mail)
+    return {"status": "ok", "parents": [found[id] for id in wanted if id in found]}
+
+
+def reply_to(parent: Any, mail: EmailMessage) -> Answer:
+    """Recipients, subject and thread as b4's own reply code makes them."""
+    try:
+        reply = parent.make_reply("", mailfrom=("", "nobody@kverdict.invalid"))
+    except (ValueError, LookupError, TypeError, AttributeError, MessageError) as error:
+        raise Ended("refused", f"no reply to <{parent.msgid}>: {error}") from error
+    date = date_of(mail)
+    body = parent.body or ""
+    return {
+        "message_id": parent.msgid,
+        "subject": plain(str(reply["Subject"])),
+        "to": addresses(reply, "To"),
+        "cc": addresses(reply, "Cc"),
+        "references": _REFERENCE.findall(str(reply["References"])),
+        "author": plain(parent.fromname),
+        "date": date.isoformat() if date else None,
+        "body": body[:BODY_AT_MOST].encode("utf-8", "replace").decode(),
+        "quote": b4.make_quote(body[:QUOTED_AT_MOST]).encode("utf-8", "replace").decode(),
+    }
+
+
+def addresses(mail: EmailMessage, header: str) -> list[str]:
+    found = getaddresses([str(value) for value in mail.get_all(header, [])])
+    return [address(name, host) if name else plain(host) for name, host in found if host]
+
+
 # --- the process --------------------------------------------------------------------------------
 
 
@@ -531,7 +580,12 @@ def set_up_b4(*, network: bool) -> None:
 
 
 def answer_to(request: Answer) -> Answer:
-    tasks = {"series": series_task, "patch-id": patch_id_task, "range-diff": range_diff_task}
+    tasks = {
+        "series": series_task,
+        "patch-id": patch_id_task,
+        "range-diff": range_diff_task,
+        "replies": replies_task,
+    }
     try:
         set_up_b4(network=request["mbox"] is None)
         return tasks[request["task"]](request)

@@ -30,9 +30,9 @@ from types import TracebackType
 from typing import IO, Any, Self, cast
 
 from kverdict.diffs import Change
-from kverdict.errors import ExitStatus, InfraError
+from kverdict.errors import ExitStatus, InfraError, UserError
 from kverdict.interrupt import undisturbed
-from kverdict.proc import GRACE_SECONDS, Finished, ToolMissing, mortal, plain_environment
+from kverdict.proc import GRACE_SECONDS, Finished, ToolMissing, mortal, plain_environment, run
 from kverdict.progress import Task
 from kverdict.runs import scratch
 
@@ -460,6 +460,23 @@ def added_lines(diff: str) -> dict[str, tuple[range, ...]]:
             if new:
                 found.setdefault(file, []).append(range(start, start + new))
     return {name: tuple(ranges) for name, ranges in found.items()}
+
+
+def user_identity(folder: Path) -> tuple[str, str]:
+    """(user.name, user.email) of the user's own git configuration, seen from ``folder``.
+
+    Nothing else is asked of it.  git itself would make a name up from the host's (git-var(1)).
+    Raises UserError when one of the two is not set.
+    """
+    found = []
+    for key in ("user.name", "user.email"):
+        kept = {name: os.environ[name] for name in ("XDG_CONFIG_HOME",) if name in os.environ}
+        done = run(["git", "config", "--get", key], cwd=folder, env=plain_environment(**kept))
+        value = done.text.strip()
+        if not value:
+            raise UserError(f"git does not know your {key}", f'git config --global {key} "..."')
+        found.append(value)
+    return found[0], found[1]
 
 
 def create_bare(path: Path, *, object_format: str = "sha1") -> None:

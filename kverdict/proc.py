@@ -155,6 +155,23 @@ def stream(
     return Finished(tuple(argv), process.returncode, b"", b"", seconds, stopped)
 
 
+def converse(argv: Sequence[str], *, cwd: Path | None = None) -> int:
+    """Run a program that talks to the user, with our terminal and environment; its exit status.
+
+    Without a time limit or a group of its own: Ctrl-C on the terminal reaches both of us, and we
+    wait for its end.  Raises ToolMissing.
+    """
+    if shutil.which(argv[0]) is None:
+        raise ToolMissing(f"{argv[0]} is not installed", "run `make setup`")
+    process = subprocess.Popen(mortal(argv), cwd=cwd)
+    try:
+        return process.wait()
+    except BaseException:
+        with undisturbed():
+            process.wait()
+        raise
+
+
 def _communicate(
     process: subprocess.Popen[bytes], stdin: bytes, timeout: float
 ) -> tuple[bytes, bytes, str | None]:

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from kverdict.errors import UserError
 from kverdict.models import Frozen
+from kverdict.policy import ReplySettings
 from kverdict.stages.fetch import ArchiveSettings
 
 HOME = Path(__file__).resolve().parent.parent
@@ -75,6 +76,7 @@ class Settings(Frozen):
     keep: Keep = Keep()
     kcidb: KcidbSettings = KcidbSettings()
     patchwork: PatchworkSettings = PatchworkSettings()
+    reply: ReplySettings = ReplySettings()
     cache: str | None = None  # folder; default $XDG_CACHE_HOME/kverdict
     runs: str | None = None  # folder; default runs/ beside pipeline.py
     templates: str | None = None  # folder with templates of the user's own
