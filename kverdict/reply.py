@@ -111,6 +111,8 @@ def for_reader(request: Request, report: Report, parents: Mapping[str, Parent]) 
     cover = parents.get(series.message_id or "")
     if cover is not None and cover.posted:
         named |= {"series": (cover.message_id,), "revision": series.revision}
+        if series.kind is not SourceKind.MESSAGE_ID:
+            notes.append(f"the commands name the archive's mails; these are from {series.asked}")
     elif series.kind is SourceKind.REV_RANGE:
         named |= {"series": (f"{report.applied.base[:12]}..{report.applied.tip[:12]}",)}
         notes.append("the commands name commits that only you have")
