@@ -27,13 +27,16 @@ from kverdict.text import one_line
 
 FOLDER = "sent"
 
-_RECIPIENT = re.compile(r"^RCPT TO:<(.+)>$|^To be sent to: (.+)$", re.MULTILINE)
+# What --dry-run says: to a server, and to a sendmail program.
+_TO_SERVER = re.compile(r"^RCPT TO:<(.+)>$", re.MULTILINE)
+_TO_PROGRAM = re.compile(r"^Sendmail: .* -i (.+)$", re.MULTILINE)
 # The drafts name everybody themselves; quoted trailers name nobody.
 _OPTIONS = (
     "--no-format-patch",
     "--no-annotate",
     "--no-thread",
     "--no-chain-reply-to",
+    "--suppress-cc=self",
     "--suppress-cc=author",
     "--suppress-cc=body",
     "--confirm=never",
@@ -102,7 +105,7 @@ def _outgoing(path: Path) -> Outgoing:
     if not sender:
         raise UserError(f"{path} has no From", "write one into it, or draft it again")
     done = proc.run(
-        [*_command(sender), "--dry-run", "--", str(path)],
+        [*_command(sender, path), "--dry-run"],
         env={**os.environ, "LC_ALL": "C"},
         timeout=120,
     )
@@ -112,23 +115,33 @@ def _outgoing(path: Path) -> Outgoing:
             "set it up as git-send-email(1) says",
             detail=done.error_text,
         )
-    found = [one or two for one, two in _RECIPIENT.findall(done.text)]
     return Outgoing(
         path=path,
         sender=one_line(sender),
         subject=one_line(str(mail["Subject"] or "")),
         message_id=one_line(str(mail["Message-ID"] or "")),
         in_reply_to=one_line(str(mail["In-Reply-To"] or "")),
-        recipients=tuple(dict.fromkeys(one_line(address) for address in found)),
+        recipients=_recipients(done.text, path),
     )
+
+
+def _recipients(told: str, path: Path) -> tuple[str, ...]:
+    program = _TO_PROGRAM.search(told)
+    found = program[1].split() if program is not None else _TO_SERVER.findall(told)
+    if not found:
+        raise InfraError(
+            f"git send-email does not tell to whom {path.name} would go", "send it by hand"
+        )
+    return tuple(dict.fromkeys(one_line(address) for address in found))
 
 
 def _last_line(done: proc.Finished) -> str:
     return one_line((done.error_text.strip() or done.text.strip() or "no output").splitlines()[-1])
 
 
-def _command(sender: str) -> list[str]:
-    return ["git", "send-email", *_OPTIONS, f"--from={sender}"]
+def _command(sender: str, path: Path) -> list[str]:
+    # To git send-email "--" means that commits follow.
+    return ["git", "send-email", *_OPTIONS, f"--from={sender}", str(path.absolute())]
 
 
 def _record(folder: Path, mail: Outgoing) -> Path:
@@ -166,7 +179,7 @@ def _send(folder: Path, mail: Outgoing) -> bool:
         recipients=mail.recipients,
     )
     _write_down(record, sent)
-    status = proc.converse([*_command(mail.sender), "--", str(mail.path)])
+    status = proc.converse(_command(mail.sender, mail.path))
     if status != 0:
         raise InfraError(
             f"git send-email ended with {status}: {mail.path.name} may be out or not",

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from kverdict import models as m
 from kverdict.cli import commands
 from kverdict.errors import ExitStatus, InfraError, KverdictError, UserError
 from kverdict.models import BaseHow
@@ -19,6 +20,7 @@ from kverdict.render.letters import Aim
 from kverdict.reply import draft_replies
 from kverdict.runs import run_lock
 from kverdict.settings import Settings
+from kverdict.verdict import Report
 from tests import answered
 from tests import factories as make
 
@@ -233,8 +235,8 @@ def test_a_series_that_was_never_mailed(home: Path) -> None:
 
 
 def test_a_range_of_the_user_s_commits(home: Path) -> None:
-    def ranged(series: answered.m.Series) -> answered.Report:
-        mine = series.model_copy(update={"kind": answered.m.SourceKind.REV_RANGE})
+    def ranged(series: m.Series) -> Report:
+        mine = series.model_copy(update={"kind": m.SourceKind.REV_RANGE})
         base = make.base_choice(how=BaseHow.RANGE)
         return answered.report(mine, base=base)
 
@@ -252,7 +254,7 @@ def test_a_range_of_the_user_s_commits(home: Path) -> None:
 def test_the_series_as_it_was_posted(home: Path) -> None:
     """One patch without a cover letter: the real mail of the list."""
 
-    def judged(series: answered.m.Series) -> answered.Report:
+    def judged(series: m.Series) -> Report:
         return make.report(
             None, make.evaluation(guest=make.guest(splats=(make.splat(),))), series=series
         )

@@ -139,14 +139,11 @@ def test_a_finding_stands_under_its_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [
-        {"base": make.base_choice(blobs_matched=3)},
-        {"base": make.base_choice(blobs_matched=0, blobs_total=0)},
-    ],
+    "base",
+    [make.base_choice(blobs_matched=3), make.base_choice(blobs_matched=0, blobs_total=0)],
 )
-def test_on_another_base_the_mail_s_numbers_are_not_the_file_s(changes: dict[str, object]) -> None:
-    body = body_of(answered.report(a_series(), warnings=(answered.warning(3),), **changes))
+def test_on_another_base_the_mail_s_numbers_are_not_the_file_s(base: m.BaseChoice) -> None:
+    body = body_of(answered.report(a_series(), warnings=(answered.warning(3),), base=base))
     assert "+three" not in body
     assert "drivers/foo.c:3: no previous prototype" in body
 
