@@ -15,6 +15,7 @@ from kverdict.git import user_identity
 from kverdict.judgement import Overall, Report
 from kverdict.models import BaseHow, Frozen, SourceKind
 from kverdict.parents import Parent, read_parents
+from kverdict.progress import Progress, Silent
 from kverdict.render.letters import Aim, letters
 from kverdict.render.reply import draft
 from kverdict.request import Request, command_of
@@ -45,7 +46,12 @@ class _Digests(Frozen):
 
 
 def draft_replies(
-    folder: Path, settings: Settings, *, aim: Aim = Aim.FINDINGS, place: Path | None = None
+    folder: Path,
+    settings: Settings,
+    *,
+    aim: Aim = Aim.FINDINGS,
+    place: Path | None = None,
+    progress: Progress | None = None,
 ) -> Drafted:
     """Writes reply/NNNN-*.eml, reply.mbox and reply.notes.txt into a finished run's folder.
 
@@ -61,7 +67,8 @@ def draft_replies(
             "verify it again",
         )
     name, address = user_identity(place or Path.cwd())
-    parents = read_parents(folder / "series", _ids(report), settings.archive)
+    with (progress or Silent()).task("reading the thread"):
+        parents = read_parents(folder / "series", _ids(report), settings.archive)
     offer = policy.offer(report, settings.reply)
     reader = for_reader(request, report, parents)
     trailer = f"Tested-by: {one_line(name)} <{address}>" if offer.made else ""

@@ -13,6 +13,7 @@ from kverdict import sending
 from kverdict import settings as settings_module
 from kverdict.commands.common import CONFIG_OPTION
 from kverdict.errors import ExitStatus, UserError
+from kverdict.progress import to_stderr
 from kverdict.render.letters import Aim
 from kverdict.text import counted, printable
 
@@ -34,7 +35,8 @@ def reply(run: Path, per_patch: bool, to_cover: bool, send: bool, config: Path |
     if send:
         return _send(run)
     aim = Aim.PER_PATCH if per_patch else Aim.TO_COVER if to_cover else Aim.FINDINGS
-    drafted = workflow.draft_replies(run, settings_module.load(config), aim=aim)
+    settings = settings_module.load(config)
+    drafted = workflow.draft_replies(run, settings, aim=aim, progress=to_stderr())
     for note in drafted.notes:
         click.echo(printable(f"note: {note}", keep=""))
     for path in drafted.mails:

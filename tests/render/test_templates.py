@@ -3,16 +3,41 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from kverdict import settings as settings_module
 from kverdict.errors import UserError
+from kverdict.parents import Parent
+from kverdict.render import reply as reply_page
+from kverdict.render import report as report_page
+from kverdict.render.letters import Letter
 from kverdict.render.report import check_templates, html, text
 from kverdict.render.templates import environment, fill
-from kverdict.settings import TEMPLATES, Settings
+from kverdict.settings import HOME, TEMPLATES, Settings
 from tests import factories as make
+
+
+def _report_content() -> dict[str, object]:
+    return report_page._content(make.report(), ())
+
+
+def _reply_content() -> dict[str, object]:
+    parent = Parent(
+        message_id="a@b.c",
+        subject="Re: x",
+        to=(),
+        cc=(),
+        references=(),
+        author="A",
+        date=None,
+        body="",
+        quote="",
+    )
+    letter = Letter(parent=parent, patch=None, remarks=(), placed=(), left=0, main=True)
+    return reply_page._content(make.report(), letter, (), "", "")
 
 
 def filled(folder: Path, content: str) -> str:
@@ -74,3 +99,21 @@ def test_the_setting_is_a_folder(tmp_path: Path) -> None:
     assert Settings().template_folders == (TEMPLATES,)
     with pytest.raises(UserError, match="is no folder"):
         _ = Settings(templates=str(tmp_path / "none")).template_folders
+
+
+@pytest.mark.parametrize(
+    ("begin", "content"),
+    [
+        ("## Replies", _reply_content()),
+        ("## Reports", {**_report_content(), "style": "", "style_source": ""}),
+    ],
+)
+def test_every_variable_is_documented(begin: str, content: dict[str, object]) -> None:
+    page = (HOME / "docs" / "templates.md").read_text().partition(begin)[2].partition("\n## ")[0]
+    told = {
+        name
+        for row in page.split("\n")
+        if row.startswith("| `")
+        for name in re.findall(r"`(\w+)`", row.split("|")[1])
+    }
+    assert told == set(content)
