@@ -16,7 +16,9 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from kverdict.cli import commands
 from kverdict.errors import InfraError, UserError
 from kverdict.proc import ToolMissing, converse
 from kverdict.reply import draft_replies
@@ -232,6 +234,20 @@ def test_without_git_send_email(
 def test_a_program_that_is_missing() -> None:
     with pytest.raises(ToolMissing, match="no-such-program is not installed"):
         converse(["no-such-program"])
+
+
+def test_the_command_shows_everything_and_takes_no_for_an_answer(
+    drafted: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kverdict.commands.reply._somebody_is_there", lambda: True)
+    done = CliRunner().invoke(commands, ["reply", str(drafted), "--send"], input="n\ny\n")
+    assert done.exit_code == 0, done.output
+    assert done.output.count("Goes to:      linux-kernel@vger.example") == 2
+    assert "In-Reply-To:  <v2-1@dev.example>" in done.output
+    assert "1 mail sent" in done.output
+    assert [mail_of(got.content)["In-Reply-To"] for got in server.received] == [
+        "<v2-2@dev.example>"
+    ]
 
 
 # --- the command on a terminal --------------------------------------------------------------------

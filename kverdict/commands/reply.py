@@ -45,7 +45,7 @@ def reply(run: Path, per_patch: bool, to_cover: bool, send: bool, config: Path |
 
 
 def _send(run: Path) -> int:
-    if not sys.stdin.isatty():
+    if not _somebody_is_there():
         raise UserError(
             "--send asks for each mail, and nobody is there to answer",
             "run it on a terminal, or send RUN/reply/*.eml yourself",
@@ -53,6 +53,10 @@ def _send(run: Path) -> int:
     sent = sending.send(run, _ask)
     click.echo(f"{counted(len(sent), 'mail')} sent")
     return ExitStatus.GOOD
+
+
+def _somebody_is_there() -> bool:
+    return sys.stdin.isatty()
 
 
 def _ask(mail: sending.Outgoing) -> bool:
