@@ -8,13 +8,13 @@ folders.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import kconfiglib as kl
 from kconfiglib import BOOL, TRISTATE
 
 from kverdict.kconfig import linux
@@ -24,6 +24,8 @@ from kverdict.kconfig.files import plan_files
 from kverdict.kconfig.kbuild import Kbuild
 from kverdict.kconfig.protocol import Added, Answer, Refusal, Reply, Request, SymbolAnswer
 
+# What the machine refuses us, whatever the tree is: nothing can be said of the tree then.
+OUR_TROUBLE = (errno.ENOMEM, errno.EAGAIN, errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.EIO)
 # confdata.c: conf_write_heading().
 HEADING = "#\n# Automatically generated file; DO NOT EDIT.\n# {}\n#\n"
 
@@ -39,10 +41,25 @@ def main() -> None:
 
 
 def reply(request: Request) -> Reply:
+    """What the tree's Kconfig leads to, or that it is beyond us.
+
+    kconfiglib stumbles over a language that it does not know in any way that Python has, so
+    whatever it raises is a refusal.  Only what this process could not get is not: MemoryError,
+    and OSError for OUR_TROUBLE.
+    """
     try:
-        kconf = linux.load()
-    except (kl.KconfigError, kl._KconfigIOError, OSError, RecursionError) as error:
-        return Reply(refusal=Refusal(error=str(error).strip()))
+        return answered(request)
+    except MemoryError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in OUR_TROUBLE:
+            raise
+        return Reply(refusal=Refusal(error=str(error).strip() or type(error).__name__))
+
+
+def answered(request: Request) -> Reply:
+    """Raises whatever kconfiglib does."""
+    kconf = linux.load()
     answer = configure(kconf, request.goals)
     if request.files:
         # The goals that are there, and what they needed: plans are made beside them.

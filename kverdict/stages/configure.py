@@ -14,6 +14,7 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from pydantic import ValidationError
 from kverdict.errors import ExitStatus, InfraError, KverdictError, PatchError, UserError
 from kverdict.kconfig import environ, fragment
 from kverdict.kconfig.fragment import Goal
-from kverdict.kconfig.protocol import Answer, FilePlan, Refusal, Reply, Request, SymbolAnswer
+from kverdict.kconfig.protocol import Answer, FilePlan, Reply, Request, SymbolAnswer
 from kverdict.models import AddedSymbol, ConfigProof, SymbolProof, SymbolState
 from kverdict.proc import Finished, ToolMissing
 from kverdict.progress import Progress
@@ -37,6 +38,7 @@ DOT_CONFIG = ".config"
 # scripts/kconfig/conf is made by make from .l and .y files; with Debian these are their names.
 _TOOLS = ("make", "gcc", "flex", "bison")
 _LIMIT = 600.0
+MAKE_FAILS = (1, 2)  # make(1); any other status is that of a make that did not come to its end
 CONFIG_LIMIT = 8 << 20  # bytes; allyesconfig has 0.4 MB
 SHOWN = 400  # columns of a condition or a note
 MOST_SHOWN = 20
@@ -189,12 +191,14 @@ def _environment(place: _Place) -> dict[str, str]:
 
 
 def _reply(done: Finished) -> Reply:
-    """A child that came to grief over the tree counts as one that refused it."""
-    if done.stopped is not None:
-        raise InfraError(f"reading the tree's Kconfig was ended: {done.stopped}", "start again")
+    """The child says itself what is wrong with a tree: one that could not even do that is ours."""
     if not done.ok:
-        last = (done.error_text.strip() or f"exit status {done.returncode}").splitlines()[-1]
-        return Reply(refusal=Refusal(error=last))
+        last = (done.error_text.strip() or "it said nothing").splitlines()[-1]
+        raise InfraError(
+            f"reading the tree's Kconfig was ended: {_how(done)}: {shorten(last, 200)}",
+            "start again; ./pipeline.py doctor looks for what is missing here",
+            detail=done.error_text,
+        )
     try:
         return Reply.from_json(done.stdout)
     except ValidationError as error:
@@ -233,6 +237,16 @@ def _conf(place: _Place, target: str, **inputs: str) -> _Conf:
         _remove(ours)
 
 
+def _how(done: Finished) -> str:
+    """bubblewrap ends with 128 + N when what it ran was killed by signal N, as a shell does."""
+    if done.stopped is not None:
+        return done.stopped
+    number = -done.returncode if done.returncode < 0 else done.returncode - 128
+    if number in set(signal.Signals):
+        return f"killed by {signal.Signals(number).name}"
+    return f"exit status {done.returncode}"
+
+
 def _remove(paths: Iterable[Path]) -> None:
     """Whatever they are: the tree's make can write in the object tree too."""
     for path in paths:
@@ -251,6 +265,8 @@ def _make_failed(done: Finished) -> KverdictError:
         return InfraError(f"make config was ended: {done.stopped}", "start again", detail=said)
     if said.startswith("bwrap: "):
         return InfraError(f"the sandbox cannot be made: {shorten(said, 200)}", "run `make setup`")
+    if done.returncode not in MAKE_FAILS:
+        return InfraError(f"make config was ended: {_how(done)}", "start again", detail=said)
     if os.strerror(errno.ENOSPC) in said:
         return InfraError(
             "the disk is full", "make room and start again", status=ExitStatus.DISK_FULL

@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kverdict.kconfig import environ
-from kverdict.kconfig.__main__ import configure
-from kverdict.kconfig.protocol import Added, SymbolAnswer
+from kverdict.kconfig import environ, linux
+from kverdict.kconfig.__main__ import configure, reply
+from kverdict.kconfig.protocol import Added, Refusal, Reply, Request, SymbolAnswer
 from tests.kconfig.semantics import settings
 
 TREE = """
@@ -73,6 +75,40 @@ def test_an_answer(kconfig: Callable[[str], Any]) -> None:
     }
     assert answer.unknown == {"DRIVERS": ("DRIVER",), "ZZZ": ()}
     assert answer.added == {"BUS": Added(value="y", needed_by="DRIVER")}
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (IndexError("odd"), "odd"),
+        (RecursionError("deep"), "deep"),
+        (FileNotFoundError(2, "gone"), "[Errno 2] gone"),
+        (AssertionError(), "AssertionError"),
+    ],
+)
+def test_whatever_kconfiglib_stumbles_over_is_a_refusal(
+    error: Exception, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble() -> None:
+        raise error
+
+    monkeypatch.setattr(linux, "load", stumble)
+    refused = Reply(refusal=Refusal(error=told))
+    assert reply(Request(environment={}, goals={})) == refused
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), OSError(errno.EAGAIN, "fork"), OSError(errno.ENOSPC, "full")]
+)
+def test_what_the_machine_does_not_give_is_not_the_tree_s_fault(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(linux, "load", fail)
+    with pytest.raises(type(error)):
+        reply(Request(environment={}, goals={}))
 
 
 def test_what_has_to_be_decided_is_the_reason(kconfig: Callable[[str], Any]) -> None:

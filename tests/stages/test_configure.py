@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -223,6 +224,39 @@ def test_a_language_we_do_not_know_is_left_to_make(src: Path, obj: Path) -> None
         ("LOG_BUF_SHIFT", "18"),
     ]
     assert left(obj) == [".config"]
+
+
+@pytest.mark.parametrize(
+    ("command", "how"),
+    [
+        (["sh", "-c", "kill -9 $$"], "killed by SIGKILL: it said nothing"),
+        (["/no/such/python"], "exit status 127: .*/no/such/python"),
+        (["/etc/passwd"], "exit status 126: .*/etc/passwd"),
+        ([sys.executable, "-c", "import no_such_module"], "exit status 1: ModuleNotFoundError: .*"),
+    ],
+)
+def test_a_child_that_could_not_work_says_nothing_about_the_tree(
+    src: Path, obj: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], how: str
+) -> None:
+    """Else the fragments would be merged without their dependencies, and the build kept."""
+    monkeypatch.setattr(configure_stage, "python_command", lambda module: command)
+    with pytest.raises(InfraError, match=f"^reading the tree's Kconfig was ended: {how}"):
+        run(src, obj, "CONFIG_KVM=y\n")
+    assert left(obj) == []
+    with pytest.raises(InfraError, match=how):
+        plan(src, obj, [asked(obj, "CONFIG_KVM=y\n")], ["mm/page.c"], progress=Silent())
+
+
+def test_a_tree_that_ends_the_child_is_not_merged_either(src: Path, obj: Path) -> None:
+    append(src / "Kconfig", "$(shell,kill -9 $PPID)\n")
+    with pytest.raises(InfraError, match="Kconfig was ended: killed by SIGKILL"):
+        run(src, obj, "CONFIG_KVM=y\n")
+
+
+def test_a_make_that_did_not_come_to_its_end_is_our_trouble(src: Path, obj: Path) -> None:
+    append(src / "Makefile", "$(shell kill -9 $$PPID)\n")
+    with pytest.raises(InfraError, match=r"^make config was ended: killed by SIGKILL"):
+        run(src, obj, "CONFIG_KVM=y\n")
 
 
 def test_what_conf_refuses_too_is_the_tree_s_fault(src: Path, obj: Path) -> None:
