@@ -3,17 +3,13 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from kverdict.models import SymbolChange
 from kverdict.stages.configure import read_config
 
 _DECLARED = re.compile(r"^[+-][ \t]*(?:menu)?config[ \t]+(\w+)[ \t]*$", re.MULTILINE)
-# Not Kconfig files, and they say what these mean.
-_LANGUAGE = "scripts/kconfig/"
-_ELSEWHERE = ("Documentation/", "tools/", "scripts/kconfig/tests/")
 
 
 def config_changes(
@@ -45,12 +41,3 @@ def _off(change: SymbolChange) -> bool:
 def declared_in(diff: str) -> frozenset[str]:
     """Symbols whose declaration a diff adds or removes: ``+config NAME``."""
     return frozenset(_DECLARED.findall(diff))
-
-
-def touches_kconfig(paths: Iterable[str]) -> bool:
-    """Whether one of the paths is a Kconfig file, or of the program that reads them."""
-    return any(
-        posixpath.basename(path).startswith("Kconfig") or path.startswith(_LANGUAGE)
-        for path in paths
-        if not path.startswith(_ELSEWHERE)
-    )

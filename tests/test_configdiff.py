@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
-import pytest
-
-from kverdict.configdiff import config_changes, declared_in, touches_kconfig
+from kverdict.configdiff import config_changes, declared_in
 from kverdict.models import SymbolChange
 
 BEFORE = """#
@@ -51,24 +49,3 @@ def test_declarations_in_a_diff() -> None:
         "+config ADDED\n-menuconfig\tREMOVED \n+\tconfig INDENTED\n+\tselect OTHER\n"
     )
     assert declared_in(diff) == {"ADDED", "REMOVED", "INDENTED"}
-
-
-@pytest.mark.parametrize(
-    ("path", "does"),
-    [
-        ("Kconfig", True),
-        ("mm/Kconfig", True),
-        ("lib/Kconfig.debug", True),
-        ("arch/x86/Kconfig.cpu", True),
-        ("scripts/Kconfig.include", True),
-        ("scripts/kconfig/symbol.c", True),
-        ("scripts/kconfig/tests/choice/Kconfig", False),
-        ("mm/Makefile", False),
-        ("Documentation/kbuild/kconfig-language.rst", False),
-        ("tools/testing/Kconfig", False),
-        ("mm/kconfig.c", False),
-    ],
-)
-def test_what_is_a_kconfig_file(path: str, does: bool) -> None:
-    assert touches_kconfig(["mm/gup.c", path]) is does
-    assert touches_kconfig(["mm/gup.c"]) is False
