@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
-from kverdict.allowlist import BUILT_IN, Allowlist, load, read
+from kverdict.allowlist import BUILT_IN, MOST_DAYS, Allowlist, load, read
 from kverdict.errors import UserError
 
 TODAY = date(2026, 11, 23)
@@ -86,12 +86,61 @@ def test_an_entry_that_is_not_whole(tmp_path: Path, changed: tuple[str, str], na
         "BUG: KASAN: slab-use-after-free in .*",
         "INFO: task .* blocked for more than .*",
         "(?:kernel BUG at|x) .*",
+        # every report of a subsystem, of a file, of a detector
+        "WARNING: .* at kvm_.*",
+        "WARNING: .* at kvm_gmem_write.*",
+        "WARNING: .* at (?:kvm|gmem)_.*",
+        "WARNING: (?:[^ ]+ )?at \\w+_gmem_write\\+.*",
+        "WARNING: virt/kvm/.* at .*",
+        "WARNING: CPU: .* at virt/kvm/[^ ]+ .*",
+        "BUG: KASAN: .* in kvm_.*",
+        "UBSAN: .* in virt/.*",
+        "WARNING: .* at refcount_warn_saturate.0x.*",
+        "WARNING: possible circular locking dependency detected",
+        "WARNING: suspicious RCU usage",
+        r"rcu: INFO: rcu_\w+ self-detected stall on CPU",
+        "BUG: sleeping function called from invalid context at .*",
     ],
 )
 def test_an_entry_that_would_allow_anything(tmp_path: Path, pattern: str) -> None:
     text = f"{GOOD}[[allow]]\npattern = '{pattern}'\nreason = 'x'\nexpires = 2027-01-01\n"
     with pytest.raises(UserError, match=r"allow\.toml: entry 2: .*(would allow|at least 1 char)"):
         read(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "line"),
+    [
+        (
+            r"WARNING: virt/kvm/guest_memfd\.c:\d+ at kvm_gmem_write_begin\+.*",
+            "WARNING: virt/kvm/guest_memfd.c:519 at kvm_gmem_write_begin+0x9/0x90, CPU#0: a/1",
+        ),
+        (
+            r"WARNING: .* at (?:kvm_gmem_write_begin|kvm_gmem_write_end)\+.*",
+            "WARNING: x.c:1 at kvm_gmem_write_end+0x9/0x90, CPU#0: a/1",
+        ),
+        (r"WARNING: lib/x\.c:22 .*", "WARNING: lib/x.c:22 at f+0x6c/0xa0, CPU#1: python3/51"),
+        (
+            r"INFO: task khugepaged:\d+ blocked for more than \d+ seconds\.",
+            "INFO: task khugepaged:36 blocked for more than 32 seconds.",
+        ),
+        (r"WARNING: the firmware of .* is old", "WARNING: the firmware of x is old"),
+    ],
+)
+def test_an_entry_that_says_what_it_means(tmp_path: Path, pattern: str, line: str) -> None:
+    text = f"[[allow]]\npattern = '{pattern}'\nreason = 'x'\nexpires = 2027-01-01\n"
+    assert load(written(tmp_path, text), TODAY).find(line) is not None
+
+
+def test_an_entry_has_to_be_looked_at_again(tmp_path: Path) -> None:
+    last = TODAY + timedelta(days=MOST_DAYS)
+    load(written(tmp_path, GOOD.replace("2026-12-31", str(last))), TODAY)
+    for later in (last + timedelta(days=1), date.max):
+        file = written(tmp_path, GOOD + GOOD.replace("2026-12-31", str(later)))
+        with pytest.raises(
+            UserError, match=rf"allow\.toml: entry 2: {later} is .*put {last} at most"
+        ):
+            load(file, TODAY)
 
 
 def test_the_documented_entry_is_a_real_one(tmp_path: Path) -> None:
@@ -114,6 +163,7 @@ def test_our_own_entries_are_well_formed_and_say_where_to_look() -> None:
     entries = read(BUILT_IN)
     assert entries
     assert all(entry.link for entry in entries)
+    assert max(entry.expires for entry in entries) <= date.today() + timedelta(days=MOST_DAYS)
 
 
 @pytest.mark.parametrize(
