@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from kverdict.am import Mail
 from kverdict.git import Repository, failure_of
 from kverdict.text import shorten
 from kverdict.trees import Tree
@@ -20,6 +21,7 @@ SIGNED, TOGETHER, FIXES = "signed-off-by", "co-developed-by", "fixes"
 _SHOWN = 120  # columns
 _PROPER = re.compile(r'([0-9a-f]{12,64}) \("(.+)"\)')
 _NEARLY = re.compile(r"(?:commit )?([0-9a-f]{7,64})\b")
+_KEPT_BY_B4 = re.compile(r"[0-9a-f]{6}")
 _MOST_FIXES = 20  # of one patch that are looked up, at some ten milliseconds each
 
 
@@ -42,7 +44,22 @@ class Remark:
 def trailers_of(repository: Repository, commit: str) -> tuple[Trailer, ...]:
     """The trailers of a commit's message, in order; raises GitFailed."""
     message = repository.run("show", "--no-patch", "--format=%B", commit).stdout
-    lines = repository.run("interpret-trailers", "--parse", "--no-divider", stdin=message).text
+    return _parsed(repository, message, "--no-divider")
+
+
+def lost_fixes(repository: Repository, mail: Mail) -> tuple[Trailer, ...]:
+    """The Fixes trailers of a mail as it was posted that are not in its commit; raises GitFailed.
+
+    b4 0.16 leaves out every Fixes line that does not begin with six hex digits
+    (LoreMessage.find_trailers), and with it just those that a check is for: "Fixes: commit ...".
+    """
+    message = f"{mail.subject}\n\n{mail.text}".encode(errors="surrogateescape")
+    trailers = _parsed(repository, message, "--divider")  # up to the "---" before the diffstat
+    return tuple(one for one in trailers if one.key == FIXES and not _KEPT_BY_B4.match(one.value))
+
+
+def _parsed(repository: Repository, message: bytes, divider: str) -> tuple[Trailer, ...]:
+    lines = repository.run("interpret-trailers", "--parse", divider, stdin=message).text
     pairs = (line.partition(":") for line in lines.splitlines())
     return tuple(Trailer(key.strip().lower(), value.strip()) for key, _, value in pairs)
 

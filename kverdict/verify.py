@@ -103,6 +103,7 @@ def verify(request: Request, settings: Settings, progress: Progress) -> Run:
             progress=progress,
             isolation=request.isolation,
             coccicheck=request.coccicheck,
+            thread=mbox.with_name(fetch.THREAD),
         )
         engine = engine_of(request, settings, tree, progress).testing(
             OtherTests(

@@ -8,12 +8,12 @@ folder of its own.  The patches come to it as files: nothing of them is run.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from kverdict.am import read_mbox
+from kverdict.am import Mail, read_mbox, split_mboxrd
 from kverdict.findings.sources import (
     Said,
     Version,
@@ -30,7 +30,14 @@ from kverdict.progress import Progress, Task
 from kverdict.runs import scratch
 from kverdict.sandbox import SRC, Bind, Isolation, Sandbox
 from kverdict.text import shorten
-from kverdict.trailers import Remark, fixes_remarks, is_relay, origin_remarks, trailers_of
+from kverdict.trailers import (
+    Remark,
+    fixes_remarks,
+    is_relay,
+    lost_fixes,
+    origin_remarks,
+    trailers_of,
+)
 from kverdict.trees import Tree
 from kverdict.worktrees import SLIGHT, slight
 
@@ -130,16 +137,19 @@ def check(
     progress: Progress,
     isolation: Isolation = Isolation.BUBBLEWRAP,
     coccicheck: bool = False,
+    thread: Path | None = None,
 ) -> Checks:
     """Trailers, checkpatch, kernel-doc and, when asked for, coccicheck; only what is new.
 
-    ``mbox`` holds the mails of the series.  No worktree is needed.  A check that cannot run, or
-    that breaks, is in ``missing`` with the reason; raises InfraError for trouble with git, the
-    disk or the sandbox only.
+    ``mbox`` holds the mails of the series as b4 prepared them for git am, ``thread`` all mails as
+    they were posted.  No worktree is needed.  A check that does not run, cannot run or breaks is
+    in ``missing`` with the reason; raises InfraError for trouble with git, the disk or the sandbox
+    only.
     """
     collected = _Collected()
     with progress.task("checking trailers"):
-        _check_trailers(collected, series, applied, mbox, tree)
+        posted = _posted(series, thread) if thread is not None else {}
+        _check_trailers(collected, series, applied, mbox, tree, posted)
     with _bench(applied, tree, isolation) as bench:
         with progress.task("checkpatch") as task, collected.check("checkpatch"):
             collected.notes += _checkpatch(bench, applied.patches, tree, task)
@@ -150,6 +160,9 @@ def check(
                 notes, skipped = _coccicheck(bench, task)
                 collected.notes += notes
                 collected.missing += skipped
+        else:
+            why = "not asked for: --coccicheck"
+            collected.missing.append(Absent(tool="coccicheck", why=why))
     return collected.frozen()
 
 
@@ -157,17 +170,24 @@ def check(
 
 
 def _check_trailers(
-    collected: _Collected, series: Series, applied: Applied, mbox: Path, tree: Tree
+    collected: _Collected,
+    series: Series,
+    applied: Applied,
+    mbox: Path,
+    tree: Tree,
+    posted: Mapping[str, Mail],
 ) -> None:
     senders = _senders(series, mbox)
     untold: list[str] = []
     before = applied.base
-    for patch, sender in zip(applied.patches, senders, strict=True):
+    for patch, mailed, sender in zip(applied.patches, series.patches, senders, strict=True):
+        mail = posted.get(mailed.message_id)
         with Repository(tree.repo) as repository:
             trailers = trailers_of(repository, patch.commit)
+            lost = lost_fixes(repository, mail) if mail is not None else ()
             author = repository.commit(patch.commit).author
         collected.notes += _remarked("DCO", patch, origin_remarks(author, sender, trailers))
-        remarks, unknown = fixes_remarks(tree, before, trailers)
+        remarks, unknown = fixes_remarks(tree, before, (*trailers, *lost))
         collected.notes += _remarked("Fixes", patch, remarks)
         untold += unknown
         before = patch.commit
@@ -185,6 +205,15 @@ def _senders(series: Series, mbox: Path) -> list[str | None]:
         return [None] * len(series.patches)
     senders = [mail.sender for mail in read_mbox(mbox, len(series.patches))]
     return [None if not sender or is_relay(sender) else sender for sender in senders]
+
+
+def _posted(series: Series, thread: Path) -> dict[str, Mail]:
+    """The patches' mails by message-id, without their trip through b4; {} where nobody posted."""
+    if series.kind is SourceKind.REV_RANGE or not thread.is_file():
+        return {}
+    wanted = {patch.message_id for patch in series.patches}
+    mails = ((mail.message_id, mail) for mail in reversed(split_mboxrd(thread.read_bytes())))
+    return {id: mail for id, mail in mails if id in wanted}
 
 
 def _remarked(tool: str, patch: AppliedPatch, remarks: Sequence[Remark]) -> list[CheckNote]:

@@ -73,7 +73,7 @@ def test_a_series_with_defects(linux_7_2: tuple[Path, str], tree: Tree, tmp_path
     history.commit("KVM: guest_memfd: Halve", {GMEM: ("it*2", "it / 2")}, f"{body}\n{tag}")
     found = checks_of(mails_of(history, linux_7_2[1], tmp_path), tree, tmp_path)
     assert found.ran == ("DCO", "checkpatch", "kernel-doc")
-    assert [absent.tool for absent in found.missing] == ["Fixes"]
+    assert [absent.tool for absent in found.missing] == ["Fixes", "coccicheck"]
     said = {(note.tool, note.patch, note.file, note.message.split(":")[0]) for note in found.notes}
     assert said == {
         ("checkpatch", 1, None, "TYPO_SPELLING"),

@@ -16,6 +16,8 @@ from kverdict.models import Absent, Applied, AppliedPatch, CheckNote, Checks, So
 from kverdict.progress import Silent
 from kverdict.sandbox import Isolation
 from kverdict.stages import checks as stage
+from kverdict.stages import fetch
+from kverdict.stages.apply import apply_series
 from kverdict.stages.checks import check
 from kverdict.trees import open_tree
 from tests import factories
@@ -65,6 +67,7 @@ SCRIPTS = {
     "scripts/coccinelle/free/kfree.cocci": SEMICOLON,
     "MAINTAINERS": "all of it\n",
 }
+NOT_ASKED = Absent(tool="coccicheck", why="not asked for: --coccicheck")
 SIGNED = f"\n\nSigned-off-by: {ALICE}\n"
 
 
@@ -149,7 +152,7 @@ def test_each_note_names_its_patch_file_and_line(linux: Kernel, isolation: Isola
     linux.replace("mm: three", "mm/util.c", "util 30", "UNDOCUMENTED b")
     assert checked(linux, base, isolation=isolation) == Checks(
         ran=("DCO", "Fixes", "checkpatch", "kernel-doc"),
-        missing=(),
+        missing=(NOT_ASKED,),
         notes=(
             note("kernel-doc", 1, "'a' not described", 10),
             note("checkpatch", 2, "BAD_LINE: style", 4, severity="error"),
@@ -221,7 +224,8 @@ def test_a_script_that_breaks_is_absent_with_its_reason(
     linux.replace(f"mm: one{SIGNED}", "mm/util.c", "util 10", "UNDOCUMENTED a")
     found = checked(linux, base)
     assert found.ran == ("DCO", "Fixes", "kernel-doc")
-    (absent,) = found.missing
+    absent, coccicheck = found.missing
+    assert coccicheck == NOT_ASKED
     assert absent.tool == "checkpatch"
     assert re.fullmatch(why, absent.why)
     assert found.notes == (note("kernel-doc", 1, "'a' not described", 10),)
@@ -232,7 +236,7 @@ def test_an_interpreter_that_is_not_installed(tmp_path: Path) -> None:
     linux = linux_with(tmp_path / "linux", SCRIPTS | script)
     base = linux.sha("HEAD")
     linux.replace(f"mm: one{SIGNED}", "mm/util.c", "util 10", "util ten")
-    (absent,) = checked(linux, base).missing
+    absent, _ = checked(linux, base).missing
     assert absent.tool == "kernel-doc"
     assert absent.why.startswith("not installed: ")
     assert "python99" in absent.why
@@ -285,6 +289,64 @@ def test_fixes_without_history_is_absent(tmp_path: Path) -> None:
         tool="Fixes",
         why="the tree's history begins with the base: 2 commits cannot be looked up",
     )
+
+
+@pytest.mark.parametrize(
+    ("tag", "expected"),
+    [
+        (
+            'commit feedfeedfeed ("mm: x")',
+            [
+                note(
+                    "Fixes",
+                    1,
+                    'Fixes: commit feedfeedfeed ("mm: x"): '
+                    'not written as Fixes: 0123456789ab ("subject")',
+                ),
+                note(
+                    "Fixes",
+                    1,
+                    "Fixes: feedfeedfeed: the tree has no such commit",
+                    severity="error",
+                ),
+            ],
+        ),
+        (
+            'feedfeedfeed ("mm: x")',  # b4 keeps it, and it is told once
+            [
+                note(
+                    "Fixes", 1, "Fixes: feedfeedfeed: the tree has no such commit", severity="error"
+                )
+            ],
+        ),
+    ],
+)
+def test_a_tag_that_b4_leaves_out_is_read_in_the_mail_as_it_was_posted(
+    linux: Kernel, tag: str, expected: list[CheckNote]
+) -> None:
+    linux.commit("mm: old", {"mm/old.c": "x\n"})  # the tree's history does not begin with the base
+    base = linux.sha("HEAD")
+    body = f"Why.\n\nFixes: {tag}\nSigned-off-by: {ALICE}"
+    posted = linux.replace(f"mm: one\n\n{body}", "mm/util.c", "util 10", "util ten")
+    mails = linux.path.parent / "posted.mbx"
+    mails.write_bytes(linux.mails(base, posted))
+    git(linux.path, "reset", "--quiet", "--hard", base)
+    home = linux.path.parent / "series"
+    series = fetch.fetch(
+        [str(mails)],
+        folder=home,
+        revision=None,
+        settings=fetch.ArchiveSettings(),
+        progress=Silent(),
+    )
+    tree = open_tree(str(linux.path), cache=linux.path.parent / "cache", progress=Silent())
+    place = home / series.mbox
+    choice = factories.base_choice(sha=base, ref=base)
+    done = apply_series(series, place, choice, tree, progress=Silent())
+    found = check(
+        series, done, place, tree, progress=Silent(), thread=place.with_name(fetch.THREAD)
+    )
+    assert list(found.notes) == expected
 
 
 def test_coccicheck_when_asked_for(linux: Kernel) -> None:
