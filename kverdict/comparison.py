@@ -22,7 +22,6 @@ from kverdict.models import (
     Applied,
     BaseChoice,
     Checks,
-    Diagnostic,
     Evaluation,
     KconfigChange,
     PinnedWarning,
@@ -31,7 +30,7 @@ from kverdict.models import (
     Series,
     SourceKind,
 )
-from kverdict.pins import pin
+from kverdict.pins import pinned
 from kverdict.reach import enabled_by, files_to_plan, reach, reach_fragment
 from kverdict.request import Request
 from kverdict.runs import (
@@ -210,9 +209,9 @@ def _evaluate_patches(
 
 
 def _touched_sources(applied: Applied) -> tuple[str, ...]:
-    """The C files that the series touches; stricter checkers look at them on every commit."""
+    """C files and headers that the series touches: stricter checkers see them on every commit."""
     paths = {path for patch in applied.patches for path in patch.paths}
-    return tuple(sorted(path for path in paths if path.endswith(".c")))
+    return tuple(sorted(path for path in paths if path.endswith((".c", ".h"))))
 
 
 def _pinned(
@@ -220,18 +219,7 @@ def _pinned(
 ) -> tuple[PinnedWarning, ...]:
     with Repository(tree.repo) as repository:
         touched = [repository.added_lines(patch.commit) for patch in applied.patches]
-    base = messages_of(before)
-    if base is None:
-        return ()  # nothing is known of the base: nothing can be called new
-    return pin(base, [messages_of(patch) for patch in patches], touched)
-
-
-def messages_of(evaluation: Evaluation) -> tuple[Diagnostic, ...] | None:
-    """All that compiler and stricter checkers say; None for a commit that does not build."""
-    if evaluation.build is None or not evaluation.build.ok:
-        return None
-    lint = evaluation.lint.messages if evaluation.lint is not None else ()
-    return (*evaluation.build.warnings, *lint)
+    return pinned(before, patches, touched)
 
 
 def _kconfig_changes(

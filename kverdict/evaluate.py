@@ -445,6 +445,7 @@ class Engine:
         key = digest_of(self.recipe.code[0], _code(*LINT), built.key, compiled, lint_tools())
         stored = self.store.find("lints", key)
         if stored is not None:
+            _copy(stored, folder)
             return Lint.from_json((stored / "lint.json").read_bytes())
         with self._objects(job, line) as obj:
             if not line.holds(built.key, copy=job.strangers):
@@ -456,6 +457,7 @@ class Engine:
                 line.slot.src,
                 obj,
                 compiled,
+                sources=built.sources,
                 known=built.build.warnings,
                 log=folder / "lint.log",
                 ccache=self._ccache(job.strangers),

@@ -229,12 +229,13 @@ class Absent(Frozen):
 
     tool: str
     why: str
+    file: str | None = None  # that it could not read, though others; None: it did not run at all
 
 
 class Lint(Frozen):
     """What stricter checkers say about some files of one commit; the same files on each commit."""
 
-    files: tuple[str, ...]  # that were compiled for it
+    files: tuple[str, ...]  # that were looked at, a header in a file that includes it
     ran: tuple[str, ...]  # "W=1", "sparse"
     missing: tuple[Absent, ...]
     messages: tuple[Diagnostic, ...]

@@ -4,36 +4,91 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from kverdict.findings.warnings import identity
-from kverdict.models import Diagnostic, PinnedWarning
+from kverdict.models import Diagnostic, Evaluation, Lint, PinnedWarning
 
 Lines = Mapping[str, Sequence[range]]  # of the new side, by file
+_Where = tuple[str, str]  # tool, file
+_COMPILER = "compiler"  # models.Diagnostic: of the plain build
+
+
+def pinned(
+    base: Evaluation, patches: Sequence[Evaluation], touched: Sequence[Lines]
+) -> tuple[PinnedWarning, ...]:
+    """The messages that a patch brought, by patch, file and line; ``touched`` as in ``pin``.
+
+    Each tool is compared with itself, file by file, and with the last commit where it read that
+    file: one that was absent there knows nothing about it.  What a tool says where it ran first
+    is not new to anybody's knowledge.
+    """
+    commits = (base, *patches)
+    said = [_by_place(commit) for commit in commits]
+    looked_at = {file for one in commits if one.lint is not None for file in one.lint.files}
+    found: list[PinnedWarning] = []
+    for place in sorted({place for one in said for place in one}):
+        heard = [
+            one.get(place, ()) if _knows(commit, place, looked_at) else None
+            for commit, one in zip(commits, said, strict=True)
+        ]
+        found += pin(heard[0], heard[1:], touched)
+    return tuple(sorted(found, key=lambda item: (item.patch, _place(item.diagnostic))))
+
+
+def _by_place(evaluation: Evaluation) -> Mapping[_Where, Sequence[Diagnostic]]:
+    found: dict[_Where, list[Diagnostic]] = defaultdict(list)
+    plain = evaluation.build.warnings if evaluation.build is not None else ()
+    stricter = evaluation.lint.messages if evaluation.lint is not None else ()
+    for message in (*plain, *stricter):
+        found[message.tool, message.file or ""].append(message)
+    return found
+
+
+def _knows(evaluation: Evaluation, place: _Where, looked_at: Collection[str]) -> bool:
+    """Whether silence there means that there is nothing to say."""
+    if evaluation.build is None or not evaluation.build.ok:
+        return False
+    tool, file = place
+    return tool == _COMPILER or (
+        evaluation.lint is not None and _was_read(evaluation.lint, tool, file, looked_at)
+    )
+
+
+def _was_read(lint: Lint, tool: str, file: str, looked_at: Collection[str]) -> bool:
+    """Of a file that a commit does not have, or does not compile, there is nothing to say.
+
+    ``looked_at`` are the files of all commits; any of them may have brought in another.
+    """
+    unread = {absent.file for absent in lint.missing if absent.tool == tool}
+    if file in looked_at:
+        return file not in lint.files or (tool in lint.ran and file not in unread)
+    return not lint.files or (tool in lint.ran and not unread)
 
 
 def pin(
-    base: Sequence[Diagnostic],
+    base: Sequence[Diagnostic] | None,
     patches: Sequence[Sequence[Diagnostic] | None],
     touched: Sequence[Lines],
 ) -> tuple[PinnedWarning, ...]:
     """The messages that a patch has and the one before does not, by patch, file and line.
 
-    ``patches`` are the messages of all objects of 1/N ... N/N, None for one that does not build:
-    then the next that builds is compared with the last that did, and what is new there is pinned
-    to the patch whose added ``touched`` lines it stands on, else to the one that built again.  A
-    message in a file that was renamed is a new one: its file is part of what it says.
+    ``patches`` are the messages on 1/N ... N/N, None where nothing is known, as of one that does
+    not build: then the next is compared with the last that is known, and what is new there is
+    pinned to the patch whose added ``touched`` lines it stands on, else to the one where it shows.
+    When ``base`` is not known, the first patch that is takes its place.  A message in a file that
+    was renamed is a new one: its file is part of what it says.
     """
-    pinned: list[PinnedWarning] = []
-    last = list(base)
-    unbuilt: list[int] = []
+    brought: list[PinnedWarning] = []
+    last = base
+    unknown: list[int] = []
     for number, said in enumerate(patches, start=1):
         if said is None:
-            unbuilt.append(number)
+            unknown.append(number)
             continue
-        for message in _new(last, said, touched[number - 1]):
-            patch = _whose(message, (*unbuilt, number), touched)
-            pinned.append(
+        for message in _new(last, said, touched[number - 1]) if last is not None else ():
+            patch = _whose(message, (*unknown, number), touched)
+            brought.append(
                 PinnedWarning(
                     diagnostic=message,
                     patch=patch,
@@ -41,8 +96,8 @@ def pin(
                     gone_with=_gone(message, patches, number),
                 )
             )
-        last, unbuilt = list(said), []
-    return tuple(pinned)
+        last, unknown = said, []
+    return tuple(brought)
 
 
 def _new(before: Sequence[Diagnostic], now: Sequence[Diagnostic], lines: Lines) -> list[Diagnostic]:

@@ -381,8 +381,17 @@ def boots(evaluation: Evaluation) -> str:
 
 
 def lint_missing(report: Report) -> tuple[Absent, ...]:
-    lint = report.patched_evaluation.lint
-    return lint.missing if lint is not None else ()
+    """What did not run, on the patched kernel first; the same for the same reason only once."""
+    commits = (report.patched_evaluation, report.base_evaluation, *report.patch_evaluations[:-1])
+    found: dict[tuple[str, str], Absent] = {}
+    for evaluation in commits:
+        for absent in evaluation.lint.missing if evaluation.lint is not None else ():
+            why = absent.why
+            if evaluation is not report.patched_evaluation:
+                why = f"{evaluation.describe}: {why}"
+            told = absent.model_copy(update={"why": why})
+            found.setdefault((absent.tool, absent.why), told)
+    return tuple(found.values())
 
 
 def facts(report: Report) -> tuple[Fact, ...]:
