@@ -42,6 +42,7 @@ from kverdict.runs import (
     RESULTS,
     Slot,
     Store,
+    boot_file,
     digest_of,
     file_digest,
     scratch,
@@ -534,15 +535,16 @@ class Engine:
         if stored is not None:
             self.progress.say("  booted and tested before")
             _copy(stored, folder)
-            return Guest.from_json((stored / _name("guest.json", number)).read_bytes())
+            guest = Guest.from_json((stored / boot_file("guest.json", number)).read_bytes())
+            return guest.model_copy(update={"boot": number})
         session = _Session(
             built.folder / building.BZIMAGE.name, facts, folder, number, cases, tests
         )
         guest = self._symbolized(self._boot(session, bench_mib), commit, built, line)
-        guest = self._with_subtests(guest, folder)
-        write_atomically(folder / _name("guest.json", number), guest.to_json())
+        guest = self._with_subtests(guest, folder).model_copy(update={"boot": number})
+        write_atomically(folder / boot_file("guest.json", number), guest.to_json())
         if guest.end in CONCLUSIVE:
-            names = (_name(name, number) for name in GUEST_FILES)
+            names = (boot_file(name, number) for name in GUEST_FILES)
             kept = [path for name in names if (path := folder / name).is_file()]
             self.store.add("guests", key, kept)
         return guest
@@ -642,7 +644,7 @@ class Engine:
                 return booting.boot(
                     session.bzimage,
                     results=results,
-                    console=folder / _name(f"{prefix}console.log", number),
+                    console=folder / boot_file(f"{prefix}console.log", number),
                     suite=SUITE_FOLDER,
                     facts=facts_document(session.facts, bench_mib=bench_mib, cases=session.cases),
                     accelerator=choice.accelerator,
@@ -656,7 +658,7 @@ class Engine:
                     kunit=self.tests.kunit,
                 )
             finally:
-                kept = folder / _name(f"{prefix}results.jsonl", number)
+                kept = folder / boot_file(f"{prefix}results.jsonl", number)
                 _keep_results(results, kept, self.limits.results_bytes)
 
 
@@ -677,14 +679,6 @@ def _ready(tests: Sequence[Selftest], home: Path) -> tuple[Selftest, ...]:
 
 def _done(guest: Guest) -> bool:
     return guest.end is GuestEnd.DONE
-
-
-def _name(name: str, number: int) -> str:
-    """The file of boot ``number``: "console.log", of the second "console-2.log"."""
-    if number == 1:
-        return name
-    stem, suffix = name.rsplit(".", 1)
-    return f"{stem}-{number}.{suffix}"
 
 
 def _written(evaluation: Evaluation, folder: Path) -> Evaluation:

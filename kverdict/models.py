@@ -432,6 +432,7 @@ class Guest(Frozen):
     benign: tuple[BenignLine, ...] = ()  # of the console, allowed by the allowlist
     symbols_note: str = ""  # why reports have no files and lines
     outputs: tuple[TestOutput, ...] = ()  # of --kselftest and --kunit
+    boot: Annotated[int, MEASURED] = 1  # its number, from 1: the files of the second end in -2
 
 
 # --- evaluation ---------------------------------------------------------------------------------

@@ -47,6 +47,14 @@ def digest_of(*parts: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def boot_file(name: str, number: int) -> str:
+    """The file of boot ``number`` of a kernel: "console.log", of the second "console-2.log"."""
+    if number == 1:
+        return name
+    stem, suffix = name.rsplit(".", 1)
+    return f"{stem}-{number}.{suffix}"
+
+
 def write_atomically(path: Path, content: str | bytes) -> None:
     """All of ``content`` under its name, or nothing, also when the machine stops in between.
 

@@ -253,6 +253,21 @@ def test_a_lost_guest_is_asked_again(world: World, good: Path) -> None:
     assert len(world.fake.calls) == 6
 
 
+def test_the_report_names_the_console_of_the_boot_that_counts(world: World, good: Path) -> None:
+    def lose_the_first(guest: Guest, facts: Mapping[str, Any]) -> Guest:
+        first = world.fake.calls[-1]["console"].name == "console.log"
+        return guest.model_copy(update={"end": GuestEnd.LOST}) if first else guest
+
+    world.fake.change = lose_the_first
+    world.verify(good)
+    patched = world.report()["patch_evaluations"][-1]
+    assert (patched["guest"]["boot"], [one["boot"] for one in patched["reruns"]]) == (2, [1])
+    folder = f"evaluations/{patched['key']}"
+    page = (world.runs()[0] / "report.html").read_text()
+    assert f"<code>{folder}/console-2.log</code>, other boots: <code>{folder}/console.log" in page
+    assert (world.runs()[0] / folder / "console-2.log").is_file()
+
+
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, Interrupted])
 def test_an_interrupted_run_goes_on(world: World, good: Path, stop: type[BaseException]) -> None:
     def interrupt(guest: Guest, facts: Mapping[str, Any]) -> Guest:

@@ -13,7 +13,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup
 
 from kverdict import __version__
-from kverdict.render import formats, view
+from kverdict.render import formats, tallies, view
 from kverdict.render.templates import Folders, check_syntax, environment, fill, source
 from kverdict.runs import write_atomically
 from kverdict.stable import digest
@@ -86,6 +86,10 @@ def _content(report: Report, commands: tuple[str, ...]) -> dict[str, Any]:
         "matrix": view.matrix(report),
         "alike": view.answering_alike(report),
         "lint_missing": view.lint_missing(report),
+        "tallies": tallies.tallies(report),
+        "printed": tallies.printed(report),
+        "consoles": tallies.consoles,
+        "in_short": tallies.in_short,
     }
 
 

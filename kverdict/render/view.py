@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from kverdict.findings.suite import defect_of
@@ -24,6 +24,8 @@ from kverdict.models import (
     SymbolState,
 )
 from kverdict.render.formats import INSTRUCTIONS
+from kverdict.render.tallies import CONSOLE, how_often
+from kverdict.runs import boot_file
 from kverdict.text import counted
 from kverdict.verdict import (
     WORST_FIRST,
@@ -64,10 +66,12 @@ class Share:
 
 @dataclass(frozen=True)
 class Shown:
-    """A finding with where its expectation comes from."""
+    """A finding with where its expectation comes from, and how often it was seen."""
 
     finding: Finding
     source: str
+    runs: str = ""  # "fails 2 of 2, base passes 1 of 1"
+    fingerprint: str = ""  # of a report on the console
 
 
 @dataclass(frozen=True)
@@ -151,10 +155,11 @@ class MatrixRow:
 
 @dataclass(frozen=True)
 class Seen:
-    """A report of the kernel against itself, and how many of the boots had it."""
+    """A report of the kernel against itself, how many of the boots had it, and where it stands."""
 
     splat: Splat
     boots: int
+    file: str  # "console-2.log"
 
 
 @dataclass(frozen=True)
@@ -190,12 +195,28 @@ def groups(report: Report) -> tuple[Group, ...]:
 
 def shown_findings(report: Report) -> tuple[Shown, ...]:
     """Findings in the verdict's order, those about a case with the case's source."""
-    sources = {case.id: case.source for case in report.verdict.cases}
-    found = []
-    for finding in report.verdict.findings:
-        about_case = finding.kind is FindingKind.CASE and finding.case is not None
-        found.append(Shown(finding, sources.get(finding.case or "", "") if about_case else ""))
-    return tuple(found)
+    cases = {case.id: case for case in report.verdict.cases}
+    return tuple(_shown(report, finding, cases) for finding in report.verdict.findings)
+
+
+def _shown(report: Report, finding: Finding, cases: Mapping[str, JudgedCase]) -> Shown:
+    case = cases.get(finding.case or "")
+    if finding.kind is FindingKind.CASE and case is not None:
+        return Shown(finding, case.source, how_often(case))
+    if finding.kind is FindingKind.CONSOLE:
+        id = finding.key.removeprefix("console:")
+        patched, base = (_boots_with(side.evaluation, id) for side in reversed(sides(report)))
+        return Shown(finding, "", f"seen in {patched}, base in {base}", id)
+    if finding.kind is FindingKind.BOOT:
+        patched, base = (boots(side.evaluation) for side in reversed(sides(report)))
+        return Shown(finding, "", f"{patched}; base: {base}")
+    return Shown(finding, "")
+
+
+def _boots_with(evaluation: Evaluation, id: str) -> str:
+    guests = guests_of(evaluation)
+    number = sum(any(splat_identity(one) == id for one in guest.splats) for guest in guests)
+    return f"{number} of {counted(len(guests), 'boot')}"
 
 
 def bunches(report: Report) -> tuple[Bunch, ...]:
@@ -352,14 +373,14 @@ def answering_alike(report: Report) -> int:
 
 def seen(evaluation: Evaluation) -> tuple[Seen, ...]:
     """Each report once, whatever the number of boots that had it, as it was first seen."""
-    first: dict[str, Splat] = {}
+    first: dict[str, tuple[Splat, str]] = {}
     boots: Counter[str] = Counter()
     for guest in guests_of(evaluation):
         found = {splat_identity(splat): splat for splat in reversed(guest.splats)}
         boots.update(found.keys())
         for id, splat in sorted(found.items(), key=lambda item: item[1].line):
-            first.setdefault(id, splat)
-    return tuple(Seen(splat, boots[id]) for id, splat in first.items())
+            first.setdefault(id, (splat, boot_file(CONSOLE, guest.boot)))
+    return tuple(Seen(splat, boots[id], file) for id, (splat, file) in first.items())
 
 
 def allowed(evaluation: Evaluation) -> tuple[Allowed, ...]:

@@ -16,7 +16,8 @@ import pytest
 from rich.cells import cell_len
 
 from kverdict.errors import UserError
-from kverdict.models import GuestEnd, Outcome
+from kverdict.models import BenignLine, FileReach, GuestEnd, Outcome, Reach, ReachState
+from kverdict.models import TestOutput as OutputOfTest
 from kverdict.render.report import html, render, schema, text
 from kverdict.render.summary import summary
 from kverdict.runs import RunState
@@ -175,6 +176,47 @@ def test_the_page_has_every_part_of_the_evidence() -> None:
         assert part in shown, part
 
 
+def test_how_often_it_was_seen_what_was_allowed_and_what_tests_printed() -> None:
+    allowed = BenignLine(text="WARNING: an old one", reason="known for years", expires="2027-11-30")
+    splat = make.splat(fingerprint="WARN:kvm_gmem_write_begin", line=812)
+    lost = make.guest(end=GuestEnd.PANIC, cases=make.cases({"a": Outcome.NOT_RUN}))
+    after = make.guest(
+        boot=2,
+        cases=make.cases({"kunit.x": Outcome.FAIL}),
+        splats=(splat,),
+        benign=(allowed, allowed),
+        outputs=(OutputOfTest(case="kunit.x", text="not ok 1 x\n" * 2000),),
+    )
+    far = FileReach(
+        path="mm/a.c",
+        patches=(1,),
+        state=ReachState.NOT_COMPILED,
+        condition="NUMA && KVM",
+        unmet=("NUMA",),
+    )
+    report = make.report(
+        make.before(guest=make.guest(make.BASE_ID, cases=make.cases({"kunit.x": Outcome.PASS}))),
+        make.evaluation(guest=after, reruns=(lost,)),
+    ).model_copy(update={"reach": Reach(files=(far,))})
+    page, plain = page_of(report).text, " ".join(text_of(report).split())
+    for shown in (page, plain):
+        assert "fails 1 of 1, base passes 1 of 1" in shown
+        assert "seen in 1 of 2 boots, base in 0 of 1 boot" in shown
+        assert "WARN:kvm_gmem_write_begin" in shown
+        assert "line 812 of console-2.log" in shown
+        assert "2 lines" in shown
+        assert "allowed until 2027-11-30: known for years" in shown
+        assert "WARNING: an old one" in shown
+        assert "off: NUMA" in shown
+    assert "not ok 1 x not ok 1 x" in page
+    assert f"more characters, see evaluations/{'7e57' * 16}/guest-2.json]" in page
+    assert f"evaluations/{'7e57' * 16}/console-2.log, other boots: evaluations/" in page
+    assert "Output of kunit.x, patched, boot 2: evaluations/7e577e577e57*/guest-2.json" in plain
+    assert "not ok 1 x" not in plain
+    assert "NEW-FAIL, 1 case: fails 1 of 1, base passes 1 of 1 kunit.x" in plain
+    assert all(cell_len(line) <= 78 for line in text_of(report).splitlines())
+
+
 def test_a_benchmark_in_instructions_is_labelled_and_every_number_has_its_unit() -> None:
     page, plain = page_of(with_findings()).text, text_of(with_findings())
     assert all(f"{number} M guest instructions" in page for number in ("9.40", "9.47", "9.50"))
@@ -317,6 +359,8 @@ def hostile_report(bad: str) -> Report:
                 splats=(make.splat(title=bad, excerpt=bad, function=bad),),
                 bench_note=bad,
                 problems=(bad,),
+                benign=(BenignLine(text=bad, reason=bad, expires="2027-11-30"),),
+                outputs=(OutputOfTest(case="pwrite.page", text=bad),),
             ),
         ),
         series=make.series(
