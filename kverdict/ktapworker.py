@@ -1,22 +1,31 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The child that reads KTAP with the kernel's own kunit_parser, in the sandbox.
 
-On stdin {name: text}, on stdout {name: [[path, status, message], ...] or null}: a test and each of
-its subtests, outer before inner, with the statuses of kunit_parser; null where there is no KTAP at
-all.  argv[1] is the folder with kunit_parser.py and kunit_printer.py.
+On stdin {name: text}, on stdout {name: [status, [[path, status, message], ...]] or null}: what all
+of it comes to, then each test, outer before inner, with the statuses of kunit_parser; null where
+there is no KTAP at all.  argv[1] is the folder with kunit_parser.py and kunit_printer.py.
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 MOST_TESTS = 5000
 _MESSAGE_LINES = 20
+# "ok 2 - name # SKIP reason", Documentation/dev-tools/ktap.rst. kselftest.h gives its message
+# where the specification has the reason, and no name: ksft_test_result_skip(), ..._xfail().
+_RESULT = re.compile(
+    r"^(?P<indent>\s*)(?P<result>ok|not ok) (?P<number>[0-9]+)(?: - | )?(?P<name>[^#]*?)"
+    r"(?:(?:^|(?<= )| )# (?P<directive>\S+) ?(?P<reason>.*))?$"
+)
+_NO_PASS = {"SKIP": "", "XFAIL": "expected to fail: "}
 
 
 def main() -> None:
@@ -24,25 +33,60 @@ def main() -> None:
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # the parser is the tree's: only the answer may come out there
     parser = importlib.import_module("kunit_parser")
-    printer = importlib.import_module("kunit_printer").Printer(print=False)
+    printer = _printer(parser)
     texts: dict[str, str] = json.load(sys.stdin)
     with channel:
         json.dump({name: read(parser, printer, text) for name, text in texts.items()}, channel)
 
 
-def read(parser: Any, printer: Any, text: str) -> list[list[str]] | None:
+def _printer(parser: Any) -> Any:
+    """Since Linux 6.15 it is told where to print; before it prints to stdout."""
+    if len(inspect.signature(parser.parse_run_tests).parameters) < 2:
+        return None
+    return importlib.import_module("kunit_printer").Printer(print=False)
+
+
+def read(parser: Any, printer: Any, text: str) -> tuple[str, list[tuple[str, str, str]]] | None:
+    lines = [line for one in text.splitlines() for line in prepared(one)]
     try:
-        test = parser.parse_run_tests(text.splitlines(), printer)
+        test = parser.parse_run_tests(lines, *([] if printer is None else [printer]))
     except RecursionError:
-        return [["", "FAILURE_TO_PARSE_TESTS", "nested too deeply"]]
+        return "FAILURE_TO_PARSE_TESTS", []
     if test.status.name == "FAILURE_TO_PARSE_TESTS":
         return None
-    return [[*row] for row, _ in zip(walk(test.subtests, ()), range(MOST_TESTS), strict=False)]
+    rows = [row for row, _ in zip(walk(test.subtests, ()), range(MOST_TESTS), strict=False)]
+    return test.status.name, rows
+
+
+def prepared(line: str) -> Iterator[str]:
+    """A result with what kunit_parser loses of it: its number for a missing name, its reason.
+
+    It knows no directive but SKIP, and takes an expected failure for a pass; that one is no pass
+    and no failure, and is skipped here.
+    """
+    match = _RESULT.match(line)
+    if match is None:
+        yield line
+        return
+    directive, reason = match["directive"] or "", (match["reason"] or "").strip()
+    name = match["name"].strip() or match["number"]
+    head = f"{match['indent']}{match['result']} {match['number']} {name}"
+    if directive.upper() in _NO_PASS:
+        why = _NO_PASS[directive.upper()] + (reason or "no reason given")
+        yield f"{match['indent']}# {directive.upper()} {why}"
+        yield f"{head} # SKIP {why}"
+        return
+    if directive:
+        yield f"{match['indent']}# result: {directive} {reason}".rstrip()
+    yield head
 
 
 def walk(tests: list[Any], above: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
-    for test in tests:
-        path = (*above, str(test.name))
+    """Without those that a plan promises and that have no result: they have no name either."""
+    for number, test in enumerate(tests, 1):
+        if not test.name and not test.subtests:
+            continue
+        path = (*above, str(test.name or number))
         said = [*test.log[-_MESSAGE_LINES:]]
         if test.counts.errors and not test.subtests:
             said.append("the plan and the results do not agree")

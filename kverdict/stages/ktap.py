@@ -16,6 +16,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from kverdict.errors import InfraError
+from kverdict.findings.suite import KUNIT
 from kverdict.models import CaseResult, Outcome, TestOutput
 from kverdict.sandbox import Bind, Isolation, Sandbox, python_command
 from kverdict.text import printable, shorten
@@ -29,9 +30,12 @@ _OUTCOMES = {
     "FAILURE": Outcome.FAIL,
     "SKIPPED": Outcome.SKIP,
     "TEST_CRASHED": Outcome.CRASH,  # began, and has no result
+    "NO_TESTS": Outcome.SKIP,
 }
 _NOT_IN_AN_ID = re.compile(r"[^A-Za-z0-9_.:/-]")
-_ANSWER = TypeAdapter(dict[str, list[tuple[str, str, str]] | None])
+_Row = tuple[str, str, str]  # path, status, message
+_Told = tuple[str, list[_Row]]  # what all of it comes to, and each test
+_ANSWER = TypeAdapter(dict[str, _Told | None])
 
 
 def subtests(
@@ -45,17 +49,21 @@ def subtests(
     """``cases``, each followed by what the KTAP that it printed says of its subtests.
 
     ``parser`` has the two files of PARSER by name; ``folder`` is an empty one to put them in.  The
-    case itself keeps what its exit status said, but for KUnit suites, which have none.
+    case itself keeps what its exit status said, but for KUnit suites, which have none, and for a
+    program that did nothing but skip: a skip is never a pass.
     """
     if not outputs:
         return tuple(cases)
     told = _parsed(outputs, parser, folder, isolation)
     found: list[CaseResult] = []
     for case in cases:
-        rows = told.get(case.id)
-        own = [row for row in rows or () if not row[0]]
-        found.append(_suite(case, rows) if case.id.startswith("kunit.") else case)
-        found += _below(case, [row for row in rows or () if row not in own])
+        of_case = told.get(case.id)
+        if case.id.startswith(KUNIT):
+            found += _suite(case, of_case)
+        elif of_case is not None:
+            found += [_program(case, of_case), *_below(case, of_case[1])]
+        else:
+            found.append(case)
     return tuple(found)
 
 
@@ -64,7 +72,7 @@ def _parsed(
     parser: Mapping[str, bytes],
     folder: Path,
     isolation: Isolation,
-) -> dict[str, list[tuple[str, str, str]] | None]:
+) -> dict[str, _Told | None]:
     for name, content in parser.items():
         (folder / Path(name).name).write_bytes(content)
     folder.chmod(0o755)  # the sandbox's user is nobody whom we know
@@ -85,13 +93,34 @@ def _parsed(
         ) from error
 
 
-def _suite(case: CaseResult, rows: Sequence[tuple[str, str, str]] | None) -> CaseResult:
-    """A KUnit suite is what its first line says; without any it said nothing."""
-    outcome = _OUTCOMES.get(rows[0][1], Outcome.ERROR) if rows else Outcome.ERROR
-    return case.model_copy(update={"outcome": outcome})
+def _program(case: CaseResult, told: _Told) -> CaseResult:
+    status, rows = told
+    if case.outcome is not Outcome.PASS or status != "SKIPPED":
+        return case
+    reasons = "\n".join(dict.fromkeys(message for _, _, message in rows if message))
+    message = f"all that it tests was skipped\n{printable(reasons)}"[:_MESSAGE]
+    return case.model_copy(update={"outcome": Outcome.SKIP, "message": message})
 
 
-def _below(case: CaseResult, rows: Sequence[tuple[str, str, str]]) -> list[CaseResult]:
+def _suite(case: CaseResult, told: _Told | None) -> list[CaseResult]:
+    """A KUnit suite is what its tests come to; without any line it said nothing.
+
+    debugfs puts the suite itself around its tests (lib/kunit/debugfs.c); a guest that died before
+    the suite's turn has said what became of it.
+    """
+    ran = case.outcome is Outcome.PASS
+    if told is None:
+        change: dict[str, object] = {"outcome": Outcome.ERROR, "message": "it left no KTAP"}
+        return [case.model_copy(update=change) if ran else case]
+    status, rows = told
+    if rows and all(path.startswith(f"{rows[0][0]}/") for path, _, _ in rows[1:]):
+        around = len(rows[0][0]) + 1
+        rows = [(path[around:], status, said) for path, status, said in rows[1:]]
+    outcome = _OUTCOMES.get(status, Outcome.ERROR) if ran else case.outcome
+    return [case.model_copy(update={"outcome": outcome}), *_below(case, rows)]
+
+
+def _below(case: CaseResult, rows: Sequence[_Row]) -> list[CaseResult]:
     """A second subtest of one name gets a number, so that none stands for another."""
     seen: dict[str, int] = {}
     found = []

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What programs and KUnit suites printed, read by the kernel's own parser, in the real sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from kverdict.errors import InfraError
+from kverdict.models import CaseResult, Outcome, TestOutput
+from kverdict.sandbox import Isolation
+from kverdict.stages import ktap
+from tests import factories
+
+pytestmark = pytest.mark.host
+
+DATA = Path(__file__).resolve().parents[1] / "data/kunit"
+PARSER = {name: (DATA / Path(name).name).read_bytes() for name in ktap.PARSER}
+PASS, FAIL, SKIP, CRASH = Outcome.PASS, Outcome.FAIL, Outcome.SKIP, Outcome.CRASH
+ERROR, NOT_RUN = Outcome.ERROR, Outcome.NOT_RUN
+
+
+def suite(tests: str, last: str = "ok 1 made") -> str:
+    """As lib/kunit/debugfs.c prints it."""
+    count = sum(line.startswith(("ok", "not ok")) for line in tests.splitlines())
+    inner = "\n".join(f"    {line}" for line in tests.splitlines())
+    head = f"KTAP version 1\n1..1\n    KTAP version 1\n    # Subtest: made\n    1..{count}\n"
+    return f"{head}{inner}\n{last}\n"
+
+
+def read(
+    folder: Path,
+    cases: Sequence[CaseResult],
+    texts: Sequence[str],
+    isolation: Isolation = Isolation.BUBBLEWRAP,
+) -> tuple[CaseResult, ...]:
+    outputs = [TestOutput(case=case.id, text=text) for case, text in zip(cases, texts, strict=True)]
+    return ktap.subtests(cases, outputs, PARSER, folder, isolation=isolation)
+
+
+def one(
+    folder: Path, id: str, text: str, outcome: Outcome = PASS, message: str = ""
+) -> list[tuple[str, Outcome]]:
+    case = factories.case(id, outcome, message=message)
+    return [(found.id, found.outcome) for found in read(folder, [case], [text])]
+
+
+@pytest.mark.parametrize("isolation", Isolation)
+def test_each_case_is_followed_by_its_own_subtests(tmp_path: Path, isolation: Isolation) -> None:
+    cases = [factories.case(f"kselftest.x.{name}") for name in ("a", "b", "c")]
+    texts = ["TAP version 13\n1..2\nok 1 one\nnot ok 2 two\n", "no KTAP\n", "1..1\nok 1 headless\n"]
+    found = read(tmp_path, cases, texts, isolation)
+    assert [(case.id, case.outcome) for case in found] == [
+        ("kselftest.x.a", PASS),
+        ("kselftest.x.a/one", PASS),
+        ("kselftest.x.a/two", FAIL),
+        ("kselftest.x.b", PASS),
+        ("kselftest.x.c", PASS),
+    ]
+
+
+def test_without_outputs_nothing_is_started(tmp_path: Path) -> None:
+    cases = (factories.case("a"),)
+    assert ktap.subtests(cases, (), {}, tmp_path) == cases
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("results", "program", "below"),
+    [
+        # ksft_test_result_skip() and ..._xfail() of kselftest.h have no name.
+        ("ok 1 # SKIP no huge pages\nok 2 two", PASS, [("1", SKIP), ("two", PASS)]),
+        ("ok 1 # SKIP no huge pages\nok 2 # SKIP", SKIP, [("1", SKIP), ("2", SKIP)]),
+        ("ok 1 # XFAIL known\nok 2 two", PASS, [("1", SKIP), ("two", PASS)]),
+        ("ok 1 a # XFAIL known\nnot ok 2 b # XFAIL known", SKIP, [("a", SKIP), ("b", SKIP)]),
+        ("not ok 1 # error no memory\nok 2 two", PASS, [("1", FAIL), ("two", PASS)]),
+        ("not ok 1 a # SKIP no\nok 2 - b # skip no", SKIP, [("a", SKIP), ("b", SKIP)]),
+        ("ok 1 a", PASS, [("a", PASS)]),
+        ("ok 1\nnot ok 2", PASS, [("1", PASS), ("2", FAIL)]),
+        ("ok 1 a\nok 2 a", PASS, [("a", PASS), ("a-2", PASS)]),
+        ("ok 1 a b (c)", PASS, [("a_b__c_", PASS)]),
+    ],
+)
+def test_no_skip_is_a_pass_and_none_is_lost(
+    tmp_path: Path, results: str, program: Outcome, below: list[tuple[str, Outcome]]
+) -> None:
+    text = f"TAP version 13\n1..{len(results.splitlines())}\n{results}\n"
+    expected = [(f"kselftest.x.t/{name}", outcome) for name, outcome in below]
+    assert one(tmp_path, "kselftest.x.t", text) == [("kselftest.x.t", program), *expected]
+
+
+def test_a_skip_keeps_its_reason(tmp_path: Path) -> None:
+    text = "TAP version 13\n1..2\nok 1 # SKIP no huge pages\n# looked\nok 2 b # XFAIL later\n"
+    program, first, second = read(tmp_path, [factories.case("kselftest.x.t")], [text])
+    assert "no huge pages" in first.message
+    assert second.message.splitlines() == ["# looked", "# XFAIL expected to fail: later"]
+    assert "all that it tests was skipped" in program.message
+    assert "no huge pages" in program.message
+
+
+def test_a_failure_says_what_came_before_it(tmp_path: Path) -> None:
+    text = "TAP version 13\n1..1\n# mmap: EINVAL\nnot ok 1 map # error 22\n"
+    _, found = read(tmp_path, [factories.case("kselftest.x.t", FAIL)], [text])
+    assert found.message.splitlines() == ["# mmap: EINVAL", "# result: error 22"]
+
+
+def test_the_exit_status_of_a_program_stays(tmp_path: Path) -> None:
+    text = "TAP version 13\n1..3\nok 1 one\n"
+    assert one(tmp_path, "kselftest.x.t", text, FAIL) == [
+        ("kselftest.x.t", FAIL),
+        ("kselftest.x.t/one", PASS),
+    ]
+    skipped = "TAP version 13\n1..1\nok 1 one # SKIP no\n"
+    assert one(tmp_path, "kselftest.x.t", skipped, CRASH)[0] == ("kselftest.x.t", CRASH)
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome", "below"),
+    [
+        (suite("ok 1 a\nok 2 b"), PASS, [("a", PASS), ("b", PASS)]),
+        (suite("ok 1 a\nok 2 b # SKIP no"), PASS, [("a", PASS), ("b", SKIP)]),
+        # kunit_suite_has_succeeded() is true, and debugfs says a plain ok.
+        (suite("ok 1 a # SKIP no\nok 2 b # SKIP no"), SKIP, [("a", SKIP), ("b", SKIP)]),
+        (suite("ok 1 a\nnot ok 2 b", "not ok 1 made"), FAIL, [("a", PASS), ("b", FAIL)]),
+        (suite("ok 1 a", "not ok 1 made"), FAIL, [("a", PASS)]),
+        ("", ERROR, []),
+        ("[  1.0] no KTAP\n", ERROR, []),
+    ],
+)
+def test_a_suite_is_what_its_tests_come_to(
+    tmp_path: Path, text: str, outcome: Outcome, below: list[tuple[str, Outcome]]
+) -> None:
+    expected = [(f"kunit.made/{name}", result) for name, result in below]
+    assert one(tmp_path, "kunit.made", text) == [("kunit.made", outcome), *expected]
+
+
+@pytest.mark.parametrize("outcome", [CRASH, NOT_RUN, ERROR])
+def test_a_suite_that_was_not_read_to_its_end_does_not_pass(
+    tmp_path: Path, outcome: Outcome
+) -> None:
+    assert one(tmp_path, "kunit.made", suite("ok 1 a"), outcome)[0] == ("kunit.made", outcome)
+    (folder := tmp_path / "other").mkdir()
+    assert one(folder, "kunit.made", "", outcome) == [("kunit.made", outcome)]
+
+
+def test_parameters_are_a_level_of_their_own(tmp_path: Path) -> None:
+    inner = "    KTAP version 1\n    # Subtest: many\n    ok 1 first value\n    not ok 2 second"
+    text = suite(f"{inner}\nnot ok 1 many\nok 2 b", "not ok 1 made")
+    assert one(tmp_path, "kunit.made", text) == [
+        ("kunit.made", FAIL),
+        ("kunit.made/many", FAIL),
+        ("kunit.made/many/first_value", PASS),
+        ("kunit.made/many/second", FAIL),
+        ("kunit.made/b", PASS),
+    ]
+
+
+def test_a_parser_that_gives_no_answer_is_our_trouble(tmp_path: Path) -> None:
+    broken = {**PARSER, ktap.PARSER[0]: b"raise SystemError('made for a test')\n"}
+    outputs = [TestOutput(case="a", text="TAP version 13\n")]
+    with pytest.raises(InfraError, match="made for a test"):
+        ktap.subtests([factories.case("a")], outputs, broken, tmp_path)
+
+
+def test_what_a_parser_prints_is_no_answer(tmp_path: Path) -> None:
+    name = ktap.PARSER[0]
+    loud = {**PARSER, name: PARSER[name] + b"\nprint('{\"a\": null}', flush=True)\n"}
+    outputs = [TestOutput(case="a", text="TAP version 13\n1..1\nok 1 b\n")]
+    found = ktap.subtests([factories.case("a")], outputs, loud, tmp_path)
+    assert [case.id for case in found] == ["a", "a/b"]
