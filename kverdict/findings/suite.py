@@ -116,6 +116,11 @@ class _Start(_Event):
     case: _Id
 
 
+class _Alive(_Event):
+    event: Literal["alive"]
+    case: _Id
+
+
 class _Output(_Event):
     event: Literal["output"]
     case: _Id
@@ -151,7 +156,7 @@ class _Done(_Event):
     event: Literal["done"]
 
 
-_AnyEvent = Hello | _Plan | _Start | _Output | _End | _Bench | _Note | _Done
+_AnyEvent = Hello | _Plan | _Start | _Alive | _Output | _End | _Bench | _Note | _Done
 _EVENTS: TypeAdapter[_AnyEvent] = TypeAdapter(Annotated[_AnyEvent, Field(discriminator="event")])
 
 
@@ -277,6 +282,8 @@ class _Reader:
                 return self._plan(event)
             case _Start():
                 return self._start(event)
+            case _Alive():
+                return self._alive(event)
             case _Output():
                 return self._output(event)
             case _End():
@@ -319,6 +326,11 @@ class _Reader:
         if self.running is not None or event.case in self.ended:
             return f"start of {event.case} out of turn"
         self.running = event.case
+        return None
+
+    def _alive(self, event: _Alive) -> str | None:
+        if event.case != self.running:
+            return f"a word of {event.case}, which was not running"
         return None
 
     def _output(self, event: _Output) -> str | None:

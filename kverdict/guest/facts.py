@@ -22,11 +22,11 @@ class BadFacts(ValueError):
 
 @dataclass(frozen=True)
 class Program:
-    """A test of the kernel's tree: its program in its folder, its limit in seconds."""
+    """A test of the kernel's tree: a program below a folder, its limit in seconds."""
 
     id: str
     folder: str
-    path: str
+    path: str  # below the folder
     limit: float
 
 

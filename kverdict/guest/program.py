@@ -43,8 +43,8 @@ def run_all(cases: Sequence[Case], facts: Facts, results: Results) -> None:
     """KUnit's results are read first: they were made when the kernel came up."""
     if facts.kunit:
         programs.mount_debugfs()
-    suites = ["kunit." + name for name in programs.kunit_suites()] if facts.kunit else []
-    suites = [id for id in suites if _is_asked(id, facts)]
+    suites = programs.kunit_suites() if facts.kunit else {}
+    suites = {id: folder for id, folder in suites.items() if _is_asked(id, facts)}
     others = [program for program in facts.programs if _is_asked(program.id, facts)]
     plan = [*suites, *(case.id for case in cases), *(program.id for program in others)]
     results.put("plan", cases=plan)

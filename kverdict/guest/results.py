@@ -5,6 +5,7 @@
      "kvm", "python"}
     {"event": "plan", "cases": [id, ...]}
     {"event": "start", "case": id}
+    {"event": "alive", "case": id}
     {"event": "output", "case": id, "text"}
     {"event": "end", "case": id, "outcome", "message", "seconds"}
     {"event": "bench", "name", "unit", "clock", "mib", "rounds", "median", "minimum", "maximum"}
@@ -48,6 +49,10 @@ class Results:
     def start(self, case: str) -> None:
         self._announce(f"start {case}")
         self.put("start", case=case)
+
+    def alive(self, case: str) -> None:
+        """A program may run for long without a word: the host is not to take it for dead."""
+        self.put("alive", case=case)
 
     def output(self, case: str, text: str) -> None:
         """What a program printed; in pieces, because a line has a limit."""

@@ -118,9 +118,17 @@ def _judge(answer: bytes, status: Optional[int], seconds: float) -> Result:
         outcome, message = json.loads(answer)
         return Result(outcome, message, seconds)
     if status is not None and os.WIFSIGNALED(status):
-        name = signal.Signals(os.WTERMSIG(status)).name
+        name = signal_name(os.WTERMSIG(status))
         return Result(CRASH, f"the case's process was killed by {name}", seconds)
     return Result(CRASH, f"the case's process ended without a word (status {status})", seconds)
+
+
+def signal_name(number: int) -> str:
+    """Real-time signals have none but the first and the last one: signal(7)."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _kill(child: int) -> bool:

@@ -91,6 +91,17 @@ def test_a_whole_run(tmp_path: Path) -> None:
     assert told.bench[0].rounds == (30, 10, 20)
 
 
+def test_a_word_that_a_case_still_runs_is_no_result(tmp_path: Path) -> None:
+    alive = [{"event": "alive", "case": FIRST}] * 3
+    told = read(tmp_path, lines([HELLO, PLAN, start(FIRST), *alive]))
+    assert told.problems == ()
+    assert outcomes(told) == [Outcome.CRASH, Outcome.NOT_RUN]
+    events = [HELLO, PLAN, start(FIRST), *alive, end(FIRST), *alive[:1]]
+    told = read(tmp_path, lines(events))
+    assert told.problems == (f"line 8: a word of {FIRST}, which was not running",)
+    assert outcomes(told) == [Outcome.PASS, Outcome.NOT_RUN]
+
+
 def test_the_case_in_which_the_guest_died_is_a_crash_and_the_rest_did_not_run(
     tmp_path: Path,
 ) -> None:

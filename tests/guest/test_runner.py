@@ -64,6 +64,14 @@ def test_a_body_that_is_killed_is_a_crash_that_names_the_signal() -> None:
     assert "SIGKILL" in result.message
 
 
+def test_a_signal_that_has_no_name_has_its_number() -> None:
+    result = run(lambda facts: os.kill(os.getpid(), 40))
+    assert (result.outcome, result.message) == (
+        runner.CRASH,
+        "the case's process was killed by signal 40",
+    )
+
+
 def test_a_body_that_leaves_without_a_word_is_a_crash() -> None:
     assert run(lambda facts: os._exit(3)).outcome == runner.CRASH
 
