@@ -228,9 +228,9 @@ class Engine:
         """An engine whose guests run these besides the suite."""
         return replace(self, tests=tests)
 
-    def adding(self, fragment: Path) -> Engine:
-        """An engine that configures one more fragment."""
-        fragments = (*self.fragments, fragment)
+    def adding(self, fragment: Path, *, first: bool = False) -> Engine:
+        """An engine that configures one more fragment; the last one has the last word."""
+        fragments = (fragment, *self.fragments) if first else (*self.fragments, fragment)
         recipe = self.recipe.model_copy(update={"fragments": _digests(fragments)})
         return replace(self, fragments=fragments, recipe=recipe)
 
@@ -575,7 +575,7 @@ class Engine:
                     isolation=self.isolation,
                 )
                 write_atomically(into / MADE, made.to_json())
-                files = [into / name for name in (MADE, *made.files)]
+                files = [into / MADE, *(into / str(n) for n in range(len(made.files)))]
                 stored = self.store.add("selftests", key, files)
         made = selftests.Made.from_json((stored / MADE).read_bytes())
         return Selftest(named, made, None if made.why else stored)
@@ -669,8 +669,9 @@ def _ready(tests: Sequence[Selftest], home: Path) -> tuple[Selftest, ...]:
         if test.folder is not None:
             folder = home / str(number)
             folder.mkdir()
-            for name in test.made.files:
-                shutil.copyfile(test.folder / name, folder / name)
+            for stored, name in enumerate(test.made.files):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(test.folder / str(stored), folder / name)
                 (folder / name).chmod(0o755)
             test = replace(test, folder=folder)
         ready.append(test)

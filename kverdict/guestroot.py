@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The guest's root folder: a shell, Python with its standard library, and nothing of the host's.
+"""The guest's root folder: shells and their usual tools, Python with its standard library, and
+nothing of the host's.
 
 It is put together inside the sandbox, from read-only binds under /guest, and exported to the guest
 over 9p.  What is bound there follows from what the programs need: the libraries that the dynamic
@@ -28,6 +29,20 @@ PROGRAMS = Path("/selftests")  # in numbered folders
 # What virtme-ng runs to mount its tools with another root than the host's, then its init. The
 # host's own mount(8) is set-uid for a user whom the guest does not know as root.
 _APPLETS = ("sh", "mount", "mkdir")
+# What the tree's own shell tests take for granted, as far as busybox has it. Not what they look
+# for before they do without it, or skip (ip, ping, perl): busybox has less of those than they
+# need. Not what the kernel calls itself (modprobe, hotplug): it would wait for it.
+_TOOLS = (
+    "[ [[ awk base64 basename cat chgrp chmod chown chroot clear cmp comm cp cut date dd df "
+    "dirname dmesg du echo egrep env expand expr factor fallocate false fgrep find flock fold "
+    "free fsync getopt grep groups gunzip gzip head hexdump hostid id install kill killall less "
+    "ln ls lsof md5sum mkfifo mknod mktemp mountpoint mv nice nl nohup nproc nsenter od paste "
+    "patch pgrep pidof pkill printenv printf ps pwd readlink realpath renice rev rm rmdir sed "
+    "seq setsid sha1sum sha256sum sha512sum shred shuf sleep sort split stat strings stty sum "
+    "sync sysctl tac tail tar taskset tee test time timeout touch tr true truncate tty umount "
+    "uname uniq unlink unshare usleep wc which who whoami xargs xxd yes zcat"
+)
+_BASH = "bash"  # most of those tests are written for it; without it they are told so
 _FOLDERS = ("proc", "sys", "dev", "run", "tmp", "etc", "var", "root")
 _MERGED_USR = ("bin", "sbin", "lib", "lib64")
 _SYSTEM_PYTHON = Path("/usr/bin/python3")
@@ -66,7 +81,8 @@ def guest_root() -> GuestRoot:
     libraries = sorted({Path(told["library"]), Path(told["platform"])})
     modules = sorted(path for place in libraries for path in (place / "lib-dynload").glob("*.so"))
     busybox = _busybox()
-    files = sorted({busybox, executable, *_needed([executable, busybox, *modules])})
+    programs = [executable, busybox, *_bash()]
+    files = sorted({*programs, *_needed([*programs, *modules])})
     outside = [path for path in files if not any(path.is_relative_to(tree) for tree in libraries)]
     return GuestRoot(
         place=ROOT,
@@ -74,7 +90,7 @@ def guest_root() -> GuestRoot:
         folders=tuple(ROOT / name for name in (*_FOLDERS, str(RESULTS).lstrip("/"))),
         links=(
             *((ROOT / name, f"usr/{name}") for name in _merged()),
-            *((ROOT / "usr/bin" / name, str(busybox)) for name in _APPLETS),
+            *((ROOT / "usr/bin" / name, str(busybox)) for name in _applets(busybox)),
             *(((_in_guest(interpreter), str(executable)),) if interpreter != executable else ()),
         ),
     )
@@ -93,6 +109,17 @@ def _busybox() -> Path:
     if found is None:
         raise ToolMissing("busybox is not installed", "run `make setup`: it is the guest's shell")
     return _unmerged(Path(found))
+
+
+def _applets(busybox: Path) -> tuple[str, ...]:
+    """The names under which it is called; what it has was chosen when it was built."""
+    has = set(proc.run([str(busybox), "--list"], check=True, timeout=60).text.split())
+    return (*_APPLETS, *(name for name in _TOOLS.split() if name in has))
+
+
+def _bash() -> tuple[Path, ...]:
+    found = shutil.which(_BASH)
+    return () if found is None else (_unmerged(Path(found)),)
 
 
 def _told(interpreter: Path) -> dict[str, str]:

@@ -29,7 +29,11 @@ def test_there_is_a_shell_python_and_libraries() -> None:
     python = run(
         [str(guest_python()), "-c", "import sys, os; print(os.path.realpath(sys.executable))"]
     )
-    assert {Path(name).name for name in programs} == {"busybox", Path(python.text.strip()).name}
+    assert {Path(name).name for name in programs} == {
+        "bash",
+        "busybox",
+        Path(python.text.strip()).name,
+    }
     assert inside("ls", f"{ROOT}/etc", f"{ROOT}/root").split() == [
         f"{ROOT}/etc:",
         f"{ROOT}/root:",
@@ -41,6 +45,23 @@ def test_every_file_outside_python_s_library_is_a_program_or_a_shared_library() 
     files = [bind.inside for bind in guest_root().binds if bind.inside not in library]
     assert len(library) == 1
     assert all(".so" in path.name for path in files if path.parent.name != "bin")
+
+
+def test_shell_tests_find_their_usual_tools_and_no_half_of_others() -> None:
+    links = inside("find", f"{ROOT}/usr/bin", "-type", "l", "-printf", "%f %l\\n").splitlines()
+    found = dict(link.split(" ", 1) for link in links)
+    tools = {"awk", "cat", "dd", "env", "grep", "kill", "mktemp", "ps", "sed", "seq", "sleep"}
+    tools |= {"dmesg", "find", "head", "stat", "tail", "timeout", "tr", "uname", "unshare", "wc"}
+    assert tools <= set(found)
+    assert all(found[name].endswith("/busybox") for name in tools)
+    assert not {"ip", "ping", "tc", "perl", "modprobe", "wget", "nc", "reboot", "init"} & set(found)
+
+
+def test_without_bash_there_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for tool in ("python3", "ldd", "setpriv", "busybox"):
+        (tmp_path / tool).symlink_to(f"/usr/bin/{tool}")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "bash" not in {bind.inside.name for bind in guest_root().binds}
 
 
 def test_python_finds_its_library_and_its_libraries_there() -> None:

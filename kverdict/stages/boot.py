@@ -45,6 +45,8 @@ from kverdict.virtme import Machine, session
 
 RESULTS_FILE = "results.jsonl"
 TAIL_LINES = 40
+KUNIT_SECONDS = 300.0  # --timeout of tools/testing/kunit/kunit.py
+PROGRAM_GRACE = 5.0  # seconds, to kill a program that does not end and to say so
 _TAIL_BYTES = 64 * 1024
 _LOOK_EVERY = 0.25  # seconds
 _LATE = 5.0  # stream()'s own limit comes after the watch's, which knows more
@@ -67,11 +69,22 @@ class Limits(Frozen):
 
     boot: float = 30  # to the suite's first line -> BOOT_TIMEOUT
     silence: float = 30  # nothing on the console and nothing in the results -> SILENCE
-    case: float = 60  # the console talks, but no case begins or ends -> SILENCE
+    case: float = 60  # the console talks, but no word in the results -> SILENCE
     whole: float = 300  # -> TIMEOUT
     results_bytes: int = 64 << 20  # in all -> RESULTS_FULL
     results_files: int = 1000  # -> RESULTS_FULL
     console_bytes: int = 16 << 20  # -> CONSOLE_FULL
+
+    def for_others(self, programs: Sequence[float], *, kunit: bool) -> Self:
+        """With time for programs of these limits, which the guest keeps, and for KUnit's suites.
+
+        KUnit runs before there is a userspace; kunit.py gives it as long by default.
+        """
+        suites = KUNIT_SECONDS if kunit else 0.0
+        later = sum(limit + PROGRAM_GRACE for limit in programs)
+        return self.model_copy(
+            update={"boot": self.boot + suites, "whole": self.whole + suites + later}
+        )
 
     def scaled(self, factor: float) -> Self:
         """The times stretched; sizes stay."""
@@ -221,12 +234,12 @@ def boot(
     missing, QEMU does not start, the results folder cannot be used.
     """
     factor = time_factor(accelerator)
-    scaled = limits.scaled(factor)
     machine = machine_for(mode, accelerator)
     if mode is Mode.BENCH:
         selftests, kunit = (), False
     asked = _asked(facts)
     ready = [test for test in selftests if test.folder is not None]
+    scaled = limits.for_others([test.limit for test in ready], kunit=kunit).scaled(factor)
     _prepare(
         results,
         {
@@ -291,7 +304,7 @@ def boot(
         build_id=told.build_id,
         config_digest=told.config_digest,
         kvm=told.kvm,
-        cases=(*told.cases, *_not_there(asked, selftests)),
+        cases=(*_noted(told.cases, ready), *_not_there(asked, selftests)),
         outputs=told.outputs,
         bench=told.bench,
         splats=seen.splats,
@@ -304,11 +317,10 @@ def boot(
 
 
 def _program(number: int, test: Selftest) -> dict[str, object]:
-    folder = PROGRAMS / str(number)
     return {
         "id": test.id,
-        "folder": str(folder),
-        "path": str(folder / test.name),
+        "folder": str(PROGRAMS / str(number)),
+        "path": str(test.program),
         "limit": test.limit,
     }
 
@@ -336,6 +348,19 @@ def _not_there(
         )
         for test in selftests
         if test.folder is None and (asked is None or test.id in asked)
+    )
+
+
+def _noted(cases: Sequence[CaseResult], tests: Sequence[Selftest]) -> tuple[CaseResult, ...]:
+    """A test that does not pass says which of its files could not be had."""
+    lacks = {test.id: " ".join(test.made.missing) for test in tests}
+    return tuple(
+        case.model_copy(
+            update={"message": f"{case.message}\nmade without {lacks[case.id]}".lstrip()}
+        )
+        if lacks.get(case.id) and case.outcome is not Outcome.PASS
+        else case
+        for case in cases
     )
 
 

@@ -12,10 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kverdict.errors import InfraError
-from kverdict.models import Accelerator, GuestEnd, Splat, SplatKind
+from kverdict.guest import programs
+from kverdict.models import Accelerator, GuestEnd, Outcome, Splat, SplatKind
 from kverdict.progress import Silent
-from kverdict.stages import boot
+from kverdict.stages import boot, selftests
 from kverdict.stages.boot import Limits, Mode, Sight, Watch, how_it_ended
+from kverdict.stages.selftests import Made, Selftest
+from tests import factories
 
 LIMITS = Limits(
     boot=10, silence=20, case=30, whole=100, results_bytes=1000, results_files=10, console_bytes=500
@@ -80,6 +83,45 @@ def test_limits_are_stretched_in_time_and_not_in_size() -> None:
     scaled = LIMITS.scaled(4)
     assert (scaled.boot, scaled.silence, scaled.case, scaled.whole) == (40, 80, 120, 400)
     assert (scaled.results_bytes, scaled.console_bytes) == (1000, 500)
+
+
+def test_programs_and_suites_have_their_time_in_the_whole() -> None:
+    limits = LIMITS.for_others([45, 120], kunit=False)
+    assert limits.whole >= 100 + 45 + 120
+    assert (limits.boot, limits.silence, limits.case) == (10, 20, 30)
+    suites = LIMITS.for_others([], kunit=True)
+    assert (suites.boot, suites.whole) == (310, 400), "KUnit runs before userspace"
+    assert LIMITS.for_others([], kunit=False) == LIMITS
+
+
+def test_a_program_s_limit_is_reached_before_the_watch_s() -> None:
+    """The console says nothing; the guest says each ALIVE_SECONDS that the program runs."""
+    limits = LIMITS.for_others([120], kunit=False)
+    words = [Sight(1 + programs.ALIVE_SECONDS * n, 5, 5 + n) for n in range(25)]
+    last = words[-1].at
+    assert last > 120 and all(
+        seen(*words[: n + 1]).verdict(limits) is None for n in range(len(words))
+    )
+    dead = Sight(last + limits.silence + 1, 5, words[-1].results_bytes)
+    assert seen(*words, dead).verdict(limits) is GuestEnd.SILENCE
+
+
+def test_a_program_and_what_it_lacks() -> None:
+    named = selftests.parse("net/made:x86/a.sh")
+    made = Made(why="", limit=7, files=("net/made/a.sh",), missing=("tool", "gone.txt"))
+    test = Selftest(named, made, Path("/somewhere"))
+    assert boot._program(3, test) == {
+        "id": "kselftest.net.made.a.sh",
+        "folder": "/selftests/3",
+        "path": "net/made/a.sh",
+        "limit": 7.0,
+    }
+    cases = [factories.case(test.id, Outcome.FAIL, message="exit status 1"), factories.case("a")]
+    failed, other = boot._noted(cases, [test])
+    assert failed.message == "exit status 1\nmade without tool gone.txt"
+    assert other == cases[1]
+    passed = factories.case(test.id)
+    assert boot._noted([passed], [test]) == (passed,)
 
 
 @given(st.floats(1, 1e4))

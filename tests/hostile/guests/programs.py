@@ -95,17 +95,15 @@ found = os.listdir("/") + [f"{d}/{n}" for d in ("/root", "/home", "/mnt", "/var"
     Look(
         "programs",
         "looks for the host's programs: compilers, ssh, git, sudo",
-        "it finds Python and a shell",
+        "it finds Python, bash and busybox under its names",
         """
-found = [n for d in ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/bin", "/sbin")
-         if os.path.isdir(d) for n in os.listdir(d)]
+found = sorted({os.path.basename(os.path.realpath(os.path.join(d, n)))
+                for d in ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/bin", "/sbin")
+                if os.path.isdir(d) for n in os.listdir(d)})
 """,
         lambda found: (
-            bool(found)
-            and all(
-                name.startswith("python") or name in ("busybox", "sh", "mount", "mkdir")
-                for name in found
-            )
+            "busybox" in found
+            and all(name.startswith("python") or name in ("busybox", "bash") for name in found)
         ),
     ),
     Look(
