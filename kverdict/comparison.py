@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from kverdict.errors import UserError
 from kverdict.evaluate import Engine
 from kverdict.git import Repository
 from kverdict.judgement import Report
+from kverdict.kconfig import fragment
 from kverdict.line import Line
 from kverdict.models import (
     Applied,
@@ -47,6 +50,7 @@ CONFIG_KUNIT=y
 CONFIG_DEBUG_FS=y
 CONFIG_KUNIT_DEBUGFS=y
 """
+_FOLDER = re.compile(r"\w[\w.+-]*(?:/[\w.+-]+)*", re.ASCII)
 
 
 def compare(
@@ -128,15 +132,38 @@ def _check_selftests(engine: Engine, tip: str) -> None:
                 raise UserError(f"{named.collection}:{named.test}: {test.why}", test.made.others)
 
 
+def kunit_folder(text: str) -> str:
+    """The folder of --kunit, as git names it; raises UserError for what can be none in a tree."""
+    folder = text.rstrip("/").removesuffix("/.kunitconfig")
+    if not _FOLDER.fullmatch(folder) or ".." in folder:
+        raise UserError(f"{text!r} names no folder of a tree", "e.g. --kunit lib/kunit")
+    return folder
+
+
 def with_kunit(engine: Engine, directory: str, tip: str, folder: Path) -> Engine:
     """An engine that configures the suites of a folder of the tree, as kunit.py does."""
-    path = f"{directory.strip('/') or 'lib/kunit'}/.kunitconfig"
+    path = f"{directory}/.kunitconfig"
     content = engine.tree.show_file(tip, path)
     if content is None:
         raise UserError(f"the tree has no {path}", "name a folder with a .kunitconfig: lib/kunit")
-    fragment = folder / KUNIT_FRAGMENT
-    write_atomically(fragment, KUNIT + content.decode(errors="replace"))
-    return engine.adding(fragment)
+    file = folder / KUNIT_FRAGMENT
+    write_atomically(file, kunit_fragment(content.decode(errors="replace")))
+    return engine.adding(file, first=True)
+
+
+def kunit_fragment(kunitconfig: str) -> str:
+    """A .kunitconfig as a fragment, all of it optional: the base may lack what the series adds.
+
+    A blank line would end what is optional; what --kunit cannot do without stays, and what is no
+    assignment is none to Kconfig either.
+    """
+    ours = {goal.name for goal in fragment.parse(KUNIT, KUNIT_FRAGMENT)}
+    kept: dict[str, str] = {}
+    for line in kunitconfig.splitlines():
+        with suppress(UserError):
+            for goal in fragment.parse(line, KUNIT_FRAGMENT):
+                kept[goal.name] = f"{line.strip()}\n"
+    return KUNIT + "".join(line for name, line in kept.items() if name not in ours)
 
 
 def _reaching(engine: Engine, applied: Applied, folder: Path) -> tuple[Engine, tuple[str, ...]]:
@@ -147,9 +174,9 @@ def _reaching(engine: Engine, applied: Applied, folder: Path) -> tuple[Engine, t
     text = reach_fragment(plans)
     if not text:
         return engine, ()
-    fragment = folder / REACH_FRAGMENT
-    write_atomically(fragment, text)
-    return engine.adding(fragment), enabled_by(plans)
+    file = folder / REACH_FRAGMENT
+    write_atomically(file, text)
+    return engine.adding(file), enabled_by(plans)
 
 
 def _reach(

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kverdict import __version__, allowlist
-from kverdict.comparison import compare, with_kunit
+from kverdict.comparison import compare, kunit_folder, with_kunit
 from kverdict.disk import (
     DISK_NEEDED,
     NEARLY_FULL,
@@ -70,6 +70,8 @@ def verify(request: Request, settings: Settings, progress: Progress) -> Run:
     Raises UserError, PatchError (125) and InfraError; a run that had not begun to evaluate
     leaves no folder behind, one that had goes on when it is started again.
     """
+    tests = selftests.parse_all(request.kselftests)
+    suites = None if request.kunit is None else kunit_folder(request.kunit)
     for key, folder in (("runs", settings.runs_folder), ("cache", settings.cache_folder)):
         check_usable(folder, key)
         require(folder, 0, "a run")
@@ -107,13 +109,13 @@ def verify(request: Request, settings: Settings, progress: Progress) -> Run:
         )
         engine = engine_of(request, settings, tree, progress).testing(
             OtherTests(
-                selftests=tuple(selftests.parse(text) for text in request.kselftests),
-                kunit=request.kunit is not None,
+                selftests=tests,
+                kunit=suites is not None,
                 parser=base.sha,
             )
         )
-        if request.kunit is not None:
-            engine = with_kunit(engine, request.kunit, applied.tip, folder)
+        if suites is not None:
+            engine = with_kunit(engine, suites, applied.tip, folder)
         report = compare(request, engine, series, base, applied, checks, folder)
         memory = recall(settings.runs_folder, folder, report, tree, progress)
         report = report.model_copy(update={"memory": memory})

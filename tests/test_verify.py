@@ -145,6 +145,40 @@ def test_a_series_of_which_nothing_is_compiled(world: World) -> None:
     assert "nothing of the series is compiled here" in world.out
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--kselftest", "kvm"), "'kvm' names no selftest"),
+        (("--kselftest", "kvm:x86/a", "--kselftest", "kvm:b/a"), "one name in the report"),
+        (("--kunit", "../../etc"), "'../../etc' names no folder of a tree"),
+    ],
+)
+def test_a_slip_of_the_pen_is_told_before_anything_is_fetched(
+    world: World, options: tuple[str, ...], words: str
+) -> None:
+    assert world("verify", "--tree", "/nowhere", "no@such.mail", *options) == ExitStatus.USAGE
+    assert words in world.err
+    assert world.runs() == []
+
+
+def test_kunit_asks_for_what_the_series_brings_and_the_user_has_the_last_word(
+    world: World, good: Path
+) -> None:
+    """The .kunitconfig is a stranger's, and the base does not have what it names."""
+    text = "CONFIG_KUNIT=y\n\nCONFIG_NOT_IN_THE_BASE=y\n# CONFIG_KVM_SW_PROTECTED_VM is not set\n"
+    (world.kernel.repo / "mm/.kunitconfig").write_text(text)
+    world.kernel.git("add", "-A")
+    world.kernel.git("commit", "-q", "-m", "mm: tests")
+    assert world.verify("--kunit", "mm", good) == 0, world.err
+    asked = world.report()["base_evaluation"]["config"]["asked"]
+    states = {row["name"]: (row["fragment"], row["state"]) for row in asked}
+    assert states["NOT_IN_THE_BASE"] == ("kunit.config", "unknown symbol")
+    assert states["KVM_SW_PROTECTED_VM"] == ("small.config", "as asked")
+    assert all(call["kunit"] for call in world.fake.calls)
+    assert world.verify("--kunit", "virt", good) == ExitStatus.USAGE
+    assert "the tree has no virt/.kunitconfig" in world.err
+
+
 def test_without_a_sandbox_the_report_says_so(world: World, good: Path) -> None:
     assert world.verify(good) == 0, world.err
     assert world.evidence("sandbox") == "holds"
