@@ -231,19 +231,27 @@ def test_the_next_revision_says_what_became_of_the_findings(
     assert "range-diff.txt" in (ended[2].folder / "report.html").read_text()
 
 
-def test_the_trees_own_selftest_runs_on_the_bundled_series(shared_pipeline: Pipeline) -> None:
-    name = "kvm:guest_memfd_test"
+SELFTESTS = {
+    "kvm:guest_memfd_test": "kselftest.kvm.guest_memfd_test",
+    "kvm:x86/cpuid_test": "kselftest.kvm.cpuid_test",
+    # A program of a Makefile with rules of its own, and a script for a shell.
+    "x86:fsgsbase_64": "kselftest.x86.fsgsbase_64",
+    "kselftest_harness:harness-selftest.sh": "kselftest.kselftest_harness.harness-selftest.sh",
+}
+
+
+def test_the_trees_own_selftests_run_on_the_bundled_series(shared_pipeline: Pipeline) -> None:
+    options = [word for name in SELFTESTS for word in ("--kselftest", name)]
     ended = shared_pipeline.verify(
-        str(PATCHES / "gmem-write-v7-port.mbx"), "--kselftest", name, "--bench-mib", "0"
+        str(PATCHES / "gmem-write-v7-port.mbx"), *options, "--bench-mib", "0"
     )
-    assert ended.verdict_of("kselftest.kvm.guest_memfd_test") == "PASS"
     assert ended.status == 1, "the port has its own defects"
-    (row,) = [
-        row
-        for row in ended.verdict["verdict"]["cases"]
-        if row["id"] == "kselftest.kvm.guest_memfd_test"
-    ]
-    assert row["base"]["outcomes"] == row["patched"]["outcomes"] == ["pass"]
+    rows = {row["id"]: row for row in ended.verdict["verdict"]["cases"]}
+    for id in SELFTESTS.values():
+        assert rows[id]["verdict"] == "PASS", rows[id]
+        assert rows[id]["base"]["outcomes"] == rows[id]["patched"]["outcomes"] == ["pass"]
+    below = [id for id in rows if id.startswith("kselftest.x86.fsgsbase_64/")]
+    assert below == [], "it prints no KTAP"
 
 
 def test_a_selftest_that_the_tree_does_not_have_is_the_users_mistake(pipeline: Pipeline) -> None:
