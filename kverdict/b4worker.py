@@ -11,6 +11,7 @@ runs as a file under ``python -I``.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import logging
@@ -26,15 +27,17 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from email.errors import MessageError
 from email.message import EmailMessage
-from email.utils import format_datetime, getaddresses, parsedate_to_datetime
+from email.utils import format_datetime, getaddresses, parseaddr, parsedate_to_datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_plus
 
 import b4
 import b4.diff
 import b4.mbox
 import liblore
 import liblore.utils
+from requests import ConnectionError, Timeout
 
 SERIES = "series.mbx"
 THREAD = "thread.mbx"
@@ -45,6 +48,7 @@ LOG = "b4.log"
 CPU_SECONDS = 120
 FILE_LIMIT = 256 << 20
 ATTESTATION_SECONDS = 30.0
+SEARCH_SECONDS = (5, 60)  # to connect, and for each piece of the answer
 STALENESS_DAYS = 30  # b4's own default for how far a signature's time may be from the mail's
 YEARS = range(1990, 2100)
 HEAD_AT_MOST = 1 << 20  # bytes of a mail in which its Message-ID is looked for
@@ -93,18 +97,36 @@ def plain_lines(text: str) -> str:
 # --- where the mails come from ------------------------------------------------------------------
 
 
-def thread_from_archive(message_id: str) -> list[EmailMessage]:
-    """The thread of a mail: through liblore, because b4's own wrapper gives None for each error."""
+def thread_from_archive(message_id: str) -> tuple[list[EmailMessage], dict[str, str]]:
+    """The thread of a mail, and who wrote each mail around it, also what b4 leaves out.
+
+    Through liblore, because b4's own wrapper gives None for each error.
+    """
     raw = ask(lambda: b4.get_lore_node().get_mbox_by_msgid(message_id, nocache=True))
     mails = b4.split_and_dedupe_pi_results(raw)
     for mail in mails:
         drop_unreadable_headers(mail)
     if not mails:
         raise Ended("nonsense", "there is no mail in it")
-    thread: list[EmailMessage] | None = b4.get_strict_thread(mails, message_id)
+    # b4 takes "[PATCH 1/1]" for a lone patch and leaves out the cover letter that it answers.
+    first = cover_of(mails, message_id) or message_id
+    thread: list[EmailMessage] | None = b4.get_strict_thread(mails, first)
     if not thread:
         raise Ended("nonsense", "the thread it sent does not have that mail")
-    return thread
+    return thread, senders_of(mails)
+
+
+def cover_of(mails: Sequence[EmailMessage], message_id: str) -> str | None:
+    """The cover letter that the numbered patch with that id answers."""
+    by_id = {id_of(mail): mail for mail in mails}
+    patch = by_id.get(message_id)
+    parent = b4.LoreMessage.get_clean_msgid(patch, header="In-Reply-To") if patch else None
+    if patch is None or parent not in by_id:
+        return None
+    one, other = (b4.LoreSubject(str(mail.get("Subject", ""))) for mail in (patch, by_id[parent]))
+    numbered = not one.counters_inferred and one.counter > 0 and other.counter == 0
+    same = (one.revision, one.expected) == (other.revision, other.expected)
+    return str(parent) if numbered and same and not (one.reply or other.reply) else None
 
 
 def ask(request: Any) -> bytes:
@@ -214,13 +236,19 @@ def series_task(request: Answer) -> Answer:
     local = request["mbox"] is not None
     if local:
         mails = mails_from_file(Path(request["mbox"]))
+        senders = senders_of(mails)
     else:
-        mails = thread_from_archive(request["message_id"])
+        mails, senders = thread_from_archive(request["message_id"])
     write_mboxrd(Path(THREAD), mails)
     mend_dates(mails)
+    apart = asides(mails, senders)
+    if request["message_id"] in apart and request.get("series_only"):
+        raise Ended("aside")
+    apart.discard(request["message_id"])  # what was asked for by its id, whatever it answers
     box = b4.LoreMailbox()
     for mail in filter(has_usable_id, mails):
-        box.add_message(mail)
+        if id_of(mail) not in apart:
+            box.add_message(mail)
     series, revision = pick(box, request["revision"])
     newest = max(box.series)
     if not local:
@@ -248,9 +276,40 @@ def series_task(request: Answer) -> Answer:
         "asked_revision": revision_of(box, request["message_id"]),
         "subject": plain(series.subject),
         "author": address(series.fromname, series.fromemail),
+        "answers": senders.get(series.patches[1].in_reply_to),
         "patches": patches,
         **trailing_lines("\n".join(bodies[id(p)] for p in series.patches[:2] if p)),
     }
+
+
+def asides(mails: Sequence[EmailMessage], senders: dict[str, str]) -> set[str]:
+    """Message-ids of lone patches, without number or revision, that answer somebody else's mail.
+
+    b4 would count "[PATCH] how about this instead?" into the series that it is an answer to.
+    """
+    found = set()
+    for mail in mails:
+        subject = b4.LoreSubject(str(mail.get("Subject", "")))
+        lone = subject.counters_inferred and subject.revision_inferred
+        parent = b4.LoreMessage.get_clean_msgid(mail, header="In-Reply-To")
+        other = senders.get(str(parent), "") not in ("", sender_of(mail))
+        if lone and other and not subject.reply:
+            found.add(id_of(mail))
+    return found
+
+
+def senders_of(mails: Iterable[EmailMessage]) -> dict[str, str]:
+    """The sender of each mail by its message-id."""
+    return {id_of(mail): sender_of(mail) for mail in mails}
+
+
+def id_of(mail: EmailMessage) -> str:
+    return str(b4.LoreMessage.get_clean_msgid(mail) or "")
+
+
+def sender_of(mail: EmailMessage) -> str:
+    """The address of its From, in small letters; "" when it has none."""
+    return plain(parseaddr(str(mail.get("From", "")))[1]).lower()
 
 
 def pick(box: Any, revision: int | None) -> tuple[Any, int]:
@@ -466,6 +525,68 @@ def patch_id_task(request: Answer) -> Answer:
     return {"status": "ok", "message_id": plain(patch.msgid), "subject": plain(patch.subject)}
 
 
+# --- what the archive has for a query -------------------------------------------------------------
+
+
+def search_task(request: Answer) -> Answer:
+    """The mails that may be of a series, without their threads; the newest when they are many."""
+    if request["mbox"] is not None:
+        raw = Path(request["mbox"]).read_bytes()
+    else:
+        raw = found_in_archive(request["query"])
+    mails = b4.split_and_dedupe_pi_results(raw) if raw else []
+    for mail in mails:
+        drop_unreadable_headers(mail)
+    mails = [mail for mail in mails if has_usable_id(mail)]
+    mend_dates(mails)
+    hits = [hit for hit in map(describe_hit, mails) if hit is not None]
+    hits.sort(key=lambda hit: (hit["date"], hit["message_id"]))
+    return {"status": "ok", "hits": hits[-request["most"] :]}
+
+
+def found_in_archive(query: str) -> bytes:
+    """The mails themselves as an mboxrd, b"" when there is none.
+
+    liblore's own search sends the form's button for full threads (SearchView.pm of public-inbox
+    1.9), which would bring up each old revision that a new one answers.
+    """
+    base = str(b4.get_main_config()["midmask"]).removesuffix("/%s")
+    url = f"{base}/?x=m&q={quote_plus(query)}"
+    try:
+        with b4.get_requests_session() as session:
+            answer = session.post(url, data="x=0", timeout=SEARCH_SECONDS)
+    except (ConnectionError, Timeout) as error:
+        raise Ended("unreachable", innermost(error)) from error
+    except OSError as error:  # as all of requests' errors are
+        raise Ended("nonsense", str(error)) from error
+    if answer.status_code == 404:
+        return b""
+    if answer.status_code == 429 or answer.status_code >= 500:
+        raise Ended("unreachable", f"HTTP status {answer.status_code}")
+    try:
+        return gzip.decompress(answer.content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise Ended("nonsense", str(error)) from error
+
+
+def describe_hit(mail: EmailMessage) -> Answer | None:
+    """What its headers say of a patch or a cover letter; None for any other mail."""
+    subject = b4.LoreSubject(str(mail.get("Subject", "")))
+    date = date_of(mail)
+    if subject.reply or not subject.patch or date is None:
+        return None
+    answered = b4.LoreMessage.get_clean_msgid(mail, header="References")
+    answered = answered or b4.LoreMessage.get_clean_msgid(mail, header="In-Reply-To")
+    return {
+        "message_id": plain(id_of(mail)),
+        "subject": plain(subject.subject),
+        "sender": sender_of(mail),
+        "revision": subject.revision,
+        "date": date.astimezone(UTC).isoformat(),
+        "thread": plain(str(answered or id_of(mail))),
+    }
+
+
 # --- two revisions ------------------------------------------------------------------------------
 
 
@@ -583,6 +704,7 @@ def answer_to(request: Answer) -> Answer:
     tasks = {
         "series": series_task,
         "patch-id": patch_id_task,
+        "search": search_task,
         "range-diff": range_diff_task,
         "replies": replies_task,
     }

@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from types import MappingProxyType
@@ -40,6 +41,7 @@ COVER = "cover.txt"
 
 _WORKER = Path(__file__).resolve().parent.parent / "b4worker.py"
 _REQUEST = "request.mbx"
+HITS_AT_MOST = 2000
 # How to reach the network is the user's setting, as for any other program.
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _NETWORK_ENVIRONMENT = (
@@ -100,6 +102,23 @@ class _Status(Enum):
     REFUSED = "refused"
     TOO_BIG = "too-big"
     TOO_SLOW = "too-slow"
+    ASIDE = "aside"
+
+
+class Hit(Frozen):
+    """A patch or cover letter that a search found, by its headers."""
+
+    message_id: str
+    subject: str  # without the prefix
+    sender: str  # address
+    revision: int
+    date: datetime
+    thread: str  # message-id of the mail that its thread began with
+
+    @property
+    def mails_of_one_series(self) -> tuple[str, str, int]:
+        """Equal for the mails that are sent together."""
+        return self.thread, self.sender, self.revision
 
 
 class _Answer(Frozen):
@@ -120,6 +139,8 @@ class _Answer(Frozen):
     prerequisite_patch_ids: tuple[str, ...] = ()
     change_id: str | None = None
     patches: tuple[Patch, ...] = ()
+    answers: str | None = None  # address of whoever wrote what the first patch is an answer to
+    hits: tuple[Hit, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -215,6 +236,75 @@ def search_patch_id(
         return FoundPatch(answer.message_id, answer.subject, (draft / MBOX).read_bytes())
 
 
+def search(query: str, *, settings: ArchiveSettings, progress: Progress) -> tuple[Hit, ...]:
+    """The patches and cover letters that the archive has for a query, the oldest first.
+
+    The query is in the language of public-inbox's search, which takes what it cannot read for a
+    query without results.  Raises InfraError when the archive cannot be asked.
+    """
+    return _search({"mbox": None, "query": query}, query, settings, progress, b"")
+
+
+def hits_in(mbox: bytes, *, settings: ArchiveSettings) -> tuple[Hit, ...]:
+    """The same for mails that were found otherwise, as an mboxrd."""
+    return _search({"mbox": _REQUEST}, "the mailbox", settings, Silent(), mbox)
+
+
+def _search(
+    request: Mapping[str, object],
+    name: str,
+    settings: ArchiveSettings,
+    progress: Progress,
+    mbox: bytes,
+) -> tuple[Hit, ...]:
+    wanted = _Wanted(SourceKind.MESSAGE_ID, name, None, None, settings)
+    whole = {"task": "search", "most": HITS_AT_MOST, **request}
+    with scratch(Path(tempfile.gettempdir()), "kverdict-mail-") as draft:
+        if request["mbox"] is None:
+            answer = _from_archive(whole, wanted, draft, progress)
+        else:
+            (draft / _REQUEST).write_bytes(mbox)
+            answer = _ask_worker(whole, draft, settings)
+    if answer.status is not _Status.OK:
+        raise _trouble(answer, wanted)
+    return answer.hits
+
+
+@dataclass(frozen=True)
+class Offer:
+    """The series that a mail of an archive is part of; ``message_ids`` has all its mails."""
+
+    message_id: str  # of the cover letter, else of the first patch
+    revision: int
+    subject: str
+    author: str
+    message_ids: frozenset[str]
+
+
+def offered(hit: Hit, *, settings: ArchiveSettings, progress: Progress) -> Offer | None:
+    """The whole series of a mail, as ``fetch`` would take it; nothing is kept.
+
+    None when the mail is no part of one: a patch in answer to somebody else's mail, or one that the
+    thread has otherwise.  Raises what ``fetch`` raises.
+    """
+    message_id = message_id_of(f"<{hit.message_id}>")
+    wanted = _Wanted(SourceKind.MESSAGE_ID, message_id, message_id, hit.revision, settings)
+    request = {**_series_request(wanted, None), "policy": "off", "series_only": True}
+    with scratch(Path(tempfile.gettempdir()), "kverdict-mail-") as draft:
+        answer = _from_archive(request, wanted, draft, progress)
+    if answer.status is _Status.ASIDE:
+        return None
+    if answer.status is not _Status.OK:
+        raise _trouble(answer, wanted)
+    mails = {answer.message_id, *(patch.message_id for patch in answer.patches)}
+    alone = len(answer.patches) == 1 and answer.answers not in (None, hit.sender)
+    if hit.message_id not in mails or alone:
+        return None
+    return Offer(
+        answer.message_id, answer.revision, answer.subject, answer.author, frozenset(mails)
+    )
+
+
 # --- one series ---------------------------------------------------------------------------------
 
 
@@ -230,9 +320,8 @@ class _Wanted:
     rev_range: tuple[str, str] | None = None
 
 
-def _into(folder: Path, wanted: _Wanted, mails: bytes | None, progress: Progress) -> Series:
-    """``mails`` is None when the archive has them."""
-    request = {
+def _series_request(wanted: _Wanted, mails: bytes | None) -> dict[str, object]:
+    return {
         "task": "series",
         "message_id": wanted.message_id,
         "mbox": None if mails is None else _REQUEST,
@@ -240,6 +329,11 @@ def _into(folder: Path, wanted: _Wanted, mails: bytes | None, progress: Progress
         "policy": wanted.settings.attestation.value,
         "max_patches": wanted.settings.max_patches,
     }
+
+
+def _into(folder: Path, wanted: _Wanted, mails: bytes | None, progress: Progress) -> Series:
+    """``mails`` is None when the archive has them."""
+    request = _series_request(wanted, mails)
     with scratch(folder.parent.resolve(), f".{folder.name}.") as draft:
         if mails is None:
             answer = _from_archive(request, wanted, draft, progress)
@@ -383,7 +477,7 @@ def _trouble(answer: _Answer, wanted: _Wanted) -> KverdictError:
                 "try again later, or name a saved mailbox",
                 status=ExitStatus.ARCHIVE_UNREACHABLE,
             )
-        case _Status.OK:
+        case _Status.OK | _Status.ASIDE:
             raise AssertionError("no trouble")
 
 

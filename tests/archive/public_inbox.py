@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 LIST = "lkml"
 ADDRESS = "linux-kernel@vger.example"
 START_SECONDS = 30
+PID = "httpd.pid"
 
 
 @contextmanager
@@ -25,11 +27,24 @@ def public_inbox(mails: Iterable[bytes], folder: Path) -> Iterator[str]:
     inbox = str(folder / "inbox")
     _run(["public-inbox-init", "-V2", "--skip-docdata", LIST, inbox, url, ADDRESS], env)
     _run(["git", "config", "-f", env["PI_CONFIG"], "publicinboxmda.spamcheck", "none"], env)
-    for mail in mails:
-        _run(["public-inbox-mda", "--no-precheck"], env, mail)
+    _deliver(mails, env)
     _run(["public-inbox-index", "-L", "full", inbox], env)
     with _served(port, folder, env):
         yield f"{url}/%s"
+
+
+def deliver(mails: Iterable[bytes], folder: Path) -> None:
+    """More mails for the archive in ``folder`` while it is served; search has them then.
+
+    The server keeps an index open for a while; SIGHUP has it begin anew (public-inbox-daemon(8)).
+    """
+    _deliver(mails, _variables(folder))
+    os.kill(int((folder / PID).read_text()), signal.SIGHUP)
+
+
+def _deliver(mails: Iterable[bytes], env: dict[str, str]) -> None:
+    for mail in mails:
+        _run(["public-inbox-mda", "--no-precheck"], env, mail)
 
 
 def _free_port() -> int:
@@ -39,11 +54,14 @@ def _free_port() -> int:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    home = folder / "home"
-    home.mkdir(parents=True)
+    (folder / "home").mkdir(parents=True)
+    return _variables(folder)
+
+
+def _variables(folder: Path) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
-        "HOME": str(home),
+        "HOME": str(folder / "home"),
         "LC_ALL": "C",
         "PI_CONFIG": str(folder / "config"),
         "PI_EMERGENCY": str(folder / "emergency"),
@@ -68,6 +86,7 @@ def _served(port: int, folder: Path, env: dict[str, str]) -> Iterator[None]:
             stdout=log,
             stderr=log,
         )
+        (folder / PID).write_text(str(server.pid))
         try:
             _wait_for(port, server)
             yield
