@@ -57,6 +57,11 @@ def quote(body: str, spots: Iterable[Spot]) -> tuple[Quoted, ...]:
     return tuple(quoted)
 
 
+def places(lines: list[str]) -> dict[Spot, int]:
+    """Where each line of the new side stands in the lines of a mail's body."""
+    return {spot: line.at for spot, line in _new_side(lines)}
+
+
 def _new_side(lines: list[str]) -> Iterator[tuple[Spot, _Line]]:
     """Every line that is there after the patch; hunks are as long as their heads say."""
     at = head = 0

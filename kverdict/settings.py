@@ -66,6 +66,13 @@ class PatchworkSettings(Frozen):
         return None if file is None else _expanded("patchwork.token_file", file)
 
 
+class B4Settings(Frozen):
+    """How `b4-check` names what it found."""
+
+    # Where a report.html is served; {run} is replaced by the name of the run's folder.
+    url: str | None = Field(None, pattern=r"^https?://[^\s{}]+/[^\s{}]*\{run\}[^\s{}]*$")
+
+
 class Settings(Frozen):
     """pipeline.toml, all of it optional."""
 
@@ -77,6 +84,7 @@ class Settings(Frozen):
     kcidb: KcidbSettings = KcidbSettings()
     patchwork: PatchworkSettings = PatchworkSettings()
     reply: ReplySettings = ReplySettings()
+    b4: B4Settings = B4Settings()
     cache: str | None = None  # folder; default $XDG_CACHE_HOME/kverdict
     runs: str | None = None  # folder; default runs/ beside pipeline.py
     templates: str | None = None  # folder with templates of the user's own

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from kverdict.render.summary import summary
-from kverdict.verify import Run
+if TYPE_CHECKING:
+    from kverdict.verify import Run
 
 STATUS_HELP = (
     "Exit status: 0 good, 1 bad, 125 cannot be tested here, 128 and above our trouble "
@@ -22,5 +23,7 @@ CONFIG_OPTION = click.option(
 
 
 def show(run: Run) -> None:
+    from kverdict.render.summary import summary  # commands that only want an option do without
+
     for line in summary(run.report, run.folder, cwd=Path.cwd(), colour=sys.stdout.isatty()):
         click.echo(line)

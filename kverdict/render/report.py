@@ -13,6 +13,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup
 
 from kverdict import __version__
+from kverdict.b4check import CHECK, check_file
 from kverdict.render import formats, tallies, view
 from kverdict.render.templates import Folders, check_syntax, environment, fill, source
 from kverdict.runs import write_atomically
@@ -26,7 +27,7 @@ TEXT_COLUMNS = 78
 
 
 def render(report: Report, folder: Path, *, templates: Folders, commands: tuple[str, ...]) -> None:
-    """Writes the three files into ``folder``, each at once or not at all.
+    """Writes the three files into ``folder``, each at once or not at all, and b4's look-up beside.
 
     ``commands`` lead to the same verdict elsewhere.  The same report gives the same bytes.
     """
@@ -35,6 +36,7 @@ def render(report: Report, folder: Path, *, templates: Folders, commands: tuple[
         JSON: report.to_json(),
         HTML: html(report, templates=templates, commands=commands),
         TEXT: text(report, templates=templates, commands=commands),
+        CHECK: check_file(report),
     }
     for name, content in pages.items():
         write_atomically(folder / name, content)

@@ -457,7 +457,7 @@ def test_the_same_report_gives_the_same_bytes_and_nothing_else_is_left(tmp_path:
         render(with_findings(), tmp_path, templates=TEMPLATES, commands=COMMANDS)
         written.append({path.name: path.read_bytes() for path in tmp_path.iterdir()})
     assert written[0] == written[1]
-    assert set(written[0]) == {"verdict.json", "report.html", "report.txt"}
+    assert set(written[0]) == {"verdict.json", "report.html", "report.txt", "check.json"}
 
 
 def test_a_template_that_names_what_is_not_there_is_an_error_and_writes_nothing(
