@@ -26,6 +26,7 @@ COMMANDS = {
     "patchwork": "Show the checks of RUN, a run's folder, for Patchwork, or post them.",
     "reply": "Draft the replies to the series of RUN, a finished run's folder.",
     "b4-check": "Answer b4 review's checks from finished runs (docs/b4-review.md).",
+    "watch": "Verify what is new in the mail archive, each series once; never sends.",
     "doctor": "Look for what is wrong with this machine, the cache and the runs.",
     "runs": "Look after the folders of earlier runs.",
     "suite": "List the guest's CASES, all by default, or run them here.",

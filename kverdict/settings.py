@@ -73,6 +73,15 @@ class B4Settings(Frozen):
     url: str | None = Field(None, pattern=r"^https?://[^\s{}]+/[^\s{}]*\{run\}[^\s{}]*$")
 
 
+class WatchSettings(Frozen):
+    """What `watch` looks for, and how much of it is verified; times in seconds."""
+
+    queries: tuple[str, ...] = ()  # in the language of public-inbox's search
+    interval: float = Field(900, ge=1)  # between two rounds
+    daily_limit: int = Field(10, ge=1)  # verifications that are begun in one day (UTC)
+    tree: str | None = None  # what --tree is when it is not given; else that of [kernel]
+
+
 class Settings(Frozen):
     """pipeline.toml, all of it optional."""
 
@@ -85,6 +94,7 @@ class Settings(Frozen):
     patchwork: PatchworkSettings = PatchworkSettings()
     reply: ReplySettings = ReplySettings()
     b4: B4Settings = B4Settings()
+    watch: WatchSettings = WatchSettings()
     cache: str | None = None  # folder; default $XDG_CACHE_HOME/kverdict
     runs: str | None = None  # folder; default runs/ beside pipeline.py
     templates: str | None = None  # folder with templates of the user's own
