@@ -104,7 +104,7 @@ def _compared(
     evaluations: Path,
 ) -> tuple[Evaluation, tuple[Evaluation, ...]]:
     """Base and patches, asked as often as it takes to say whose a failure is."""
-    _check_room(engine, (base.sha, applied.tip))
+    check_room(engine, (base.sha, applied.tip))
     before = engine.evaluate(
         base.sha,
         "base",
@@ -264,7 +264,7 @@ def _kconfig_changes(
     return tuple(changes)
 
 
-def _check_room(engine: Engine, commits: Sequence[str]) -> None:
+def check_room(engine: Engine, commits: Sequence[str]) -> None:
     """Before anything is built; the checkout sees to its own."""
     missing = [commit for commit in commits if not engine.is_built(commit)]
     if missing:

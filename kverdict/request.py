@@ -4,11 +4,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from kverdict.errors import UserError
 from kverdict.models import Frozen
 from kverdict.sandbox import Isolation
 from kverdict.settings import DEFAULT_FRAGMENTS, Settings
+
+
+class Wanted(Protocol):
+    """What a request says about how commits are evaluated, whatever it asks of them."""
+
+    @property
+    def fragments(self) -> tuple[str, ...]: ...
+
+    @property
+    def accelerator(self) -> str: ...
+
+    @property
+    def bench_mib(self) -> int: ...
+
+    @property
+    def jobs(self) -> int: ...
+
+    @property
+    def isolation(self) -> Isolation: ...
 
 
 class Request(Frozen):

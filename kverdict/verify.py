@@ -4,29 +4,16 @@
 from __future__ import annotations
 
 import shlex
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kverdict import __version__, allowlist
+from kverdict import allowlist
 from kverdict.comparison import compare, kunit_folder, with_kunit
-from kverdict.disk import (
-    DISK_NEEDED,
-    NEARLY_FULL,
-    DiskFull,
-    disk_full,
-    free_at,
-    is_about_space,
-    require,
-)
-from kverdict.errors import InfraError, PatchError, UserError
+from kverdict.errors import InfraError, UserError
 from kverdict.evaluate import Engine, OtherTests, recipe_of
 from kverdict.exports.files import export
 from kverdict.git import Repository
-from kverdict.interrupt import undisturbed
 from kverdict.judgement import Report
 from kverdict.memory import recall
 from kverdict.models import (
@@ -37,16 +24,10 @@ from kverdict.models import (
 )
 from kverdict.progress import Progress
 from kverdict.render.report import check_templates, render
-from kverdict.request import Request, command_of
+from kverdict.request import Request, Wanted, command_of
 from kverdict.runs import (
-    TEMPORARY,
-    check_usable,
-    discard,
     finish_run,
-    open_run,
     read_state,
-    scratch_homes,
-    sweep,
 )
 from kverdict.sandbox import protection
 from kverdict.settings import Settings, find_fragment
@@ -56,6 +37,7 @@ from kverdict.stages.base import choose_base
 from kverdict.stages.boot import Limits
 from kverdict.stages.checks import check
 from kverdict.trees import Tree, open_tree
+from kverdict.workplace import workplace
 
 
 @dataclass(frozen=True)
@@ -72,17 +54,9 @@ def verify(request: Request, settings: Settings, progress: Progress) -> Run:
     """
     tests = selftests.parse_all(request.kselftests)
     suites = None if request.kunit is None else kunit_folder(request.kunit)
-    for key, folder in (("runs", settings.runs_folder), ("cache", settings.cache_folder)):
-        check_usable(folder, key)
-        require(folder, 0, "a run")
     check_templates(settings.template_folders)
-    _sweep(settings)
-    asked = request.model_dump(mode="json")
     slug = Path(request.series[0]).name
-    with (
-        open_run(settings.runs_folder, slug, asked, __version__) as folder,
-        _nothing_left_behind(folder, settings.cache_folder),
-    ):
+    with workplace(settings, slug, request.model_dump(mode="json")) as folder:
         if request.unsafe_no_sandbox:
             progress.say("no sandbox: the series' code runs with all your rights")
         tree = open_tree(request.tree, cache=settings.cache_folder, progress=progress)
@@ -132,46 +106,6 @@ def _export(report: Report, folder: Path, settings: Settings, progress: Progress
         export(report, folder, settings.kcidb)
     except InfraError as error:
         progress.say(f"no files for other tools: {error}")
-
-
-def _sweep(settings: Settings) -> None:
-    """What killed runs left goes, also where this run will not come to."""
-    for home in (settings.runs_folder, *scratch_homes(settings.cache_folder)):
-        sweep(home)
-    sweep(Path(tempfile.gettempdir()), *TEMPORARY)
-
-
-@contextmanager
-def _nothing_left_behind(folder: Path, cache: Path) -> Iterator[None]:
-    """A run goes on later only when it has begun to evaluate and was stopped by our trouble.
-
-    Tools tell of a full disk in many words, or not at all; whatever failed on one failed for it.
-    """
-    try:
-        yield
-    except (UserError, PatchError):
-        discard(folder)
-        raise
-    except DiskFull:
-        raise
-    except (InfraError, OSError) as error:
-        free = min(free_at(folder), free_at(cache))
-        if free < NEARLY_FULL or is_about_space(error):
-            raise disk_full("a run", DISK_NEEDED, free) from error
-        if isinstance(error, InfraError):
-            raise
-        raise _told(error) from error
-    finally:
-        if not any(path.is_file() for path in (folder / "evaluations").rglob("*")):
-            with undisturbed():
-                discard(folder)
-
-
-def _told(error: OSError) -> InfraError:
-    return InfraError(
-        f"{error.filename or 'a file'}: {error.strerror or error}",
-        "mend that and start again: the run goes on where it was",
-    )
 
 
 def _series(
@@ -246,7 +180,7 @@ def _base(
     )
 
 
-def engine_of(request: Request, settings: Settings, tree: Tree, progress: Progress) -> Engine:
+def engine_of(request: Wanted, settings: Settings, tree: Tree, progress: Progress) -> Engine:
     fragments = tuple(find_fragment(name) for name in request.fragments)
     return Engine(
         tree=tree,
