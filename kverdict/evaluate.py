@@ -320,11 +320,9 @@ class Engine:
         The evaluation's guest is the first boot with all cases that came to its end, else the one
         that says most of why it did not.
         """
-        built = self._found(evaluation.built)
+        built = self.built(evaluation)
         folder = evaluations / evaluation.key
-        if built is None:
-            raise InfraError("a kernel that was just built is gone", "start again")
-        number = len(evaluation.reruns) + (evaluation.guest is not None) + 1
+        number = _next_boot(evaluation)
         first = evaluation.guest
         counts = cases is None and (first is None or not _done(first))  # may be the one
         bench_mib = self.recipe.bench_mib if counts else 0
@@ -335,6 +333,22 @@ class Engine:
         else:
             changes = {"reruns": (*evaluation.reruns, guest)}
         return _written(evaluation.model_copy(update=changes), folder)
+
+    def measure(self, evaluation: Evaluation, line: Line, evaluations: Path) -> Evaluation:
+        """The same kernel in one more guest that runs the benchmark and no case: a rerun."""
+        folder = evaluations / evaluation.key
+        guest = self._guest(
+            self.built(evaluation),
+            evaluation.commit,
+            line,
+            folder,
+            _next_boot(evaluation),
+            (),
+            self.recipe.bench_mib,
+            booting.Mode.BENCH,
+        )
+        reruns = (*evaluation.reruns, guest)
+        return _written(evaluation.model_copy(update={"reruns": reruns}), folder)
 
     # --- configure and build ----------------------------------------------------------------------
 
@@ -510,6 +524,7 @@ class Engine:
         number: int,
         cases: tuple[str, ...] | None,
         bench_mib: int,
+        mode: booting.Mode = booting.Mode.SUITE,
     ) -> Guest:
         """Boot ``number`` (from 1) of this kernel."""
         facts = self._facts(commit)
@@ -530,6 +545,7 @@ class Engine:
             [(test.id, test.made, test.folder and test.folder.name) for test in tests],
             self.tests.kunit,
             self.tests.parser,
+            *((mode.value,) if mode is booting.Mode.BENCH else ()),
         )
         stored = self.store.find("guests", key)
         if stored is not None:
@@ -540,7 +556,7 @@ class Engine:
         session = _Session(
             built.folder / building.BZIMAGE.name, facts, folder, number, cases, tests
         )
-        guest = self._symbolized(self._boot(session, bench_mib), commit, built, line)
+        guest = self._symbolized(self._boot(session, bench_mib, mode), commit, built, line)
         guest = self._with_subtests(guest, folder).model_copy(update={"boot": number})
         write_atomically(folder / boot_file("guest.json", number), guest.to_json())
         if guest.end in CONCLUSIVE:
@@ -611,10 +627,12 @@ class Engine:
         header = self.tree.show_file(commit, KVM_HEADER) or b""
         return uapi.facts_from_header(header.decode(errors="replace"))
 
-    def _boot(self, session: _Session, bench_mib: int) -> Guest:
+    def _boot(self, session: _Session, bench_mib: int, mode: booting.Mode) -> Guest:
         choice = self.choice or choose_accelerator(
             self.recipe.accelerator, session.bzimage, self.progress, self.isolation
         )
+        if mode is booting.Mode.BENCH:
+            return self._session(session, choice, mode, bench_mib)
         guest = self._session(session, choice, booting.Mode.SUITE, 0)
         if guest.end is not GuestEnd.DONE or not bench_mib:
             return guest
@@ -680,6 +698,10 @@ def _ready(tests: Sequence[Selftest], home: Path) -> tuple[Selftest, ...]:
 
 def _done(guest: Guest) -> bool:
     return guest.end is GuestEnd.DONE
+
+
+def _next_boot(evaluation: Evaluation) -> int:
+    return len(evaluation.reruns) + (evaluation.guest is not None) + 1
 
 
 def _written(evaluation: Evaluation, folder: Path) -> Evaluation:
