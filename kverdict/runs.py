@@ -447,7 +447,13 @@ def _sweep_run(folder: Path) -> None:
 
 def drafts_in(folder: Path) -> tuple[Path, ...]:
     """Scratch folders and drafts of files in a run's folder."""
-    homes = (folder, folder / "series", *folder.glob("evaluations"), *folder.glob("evaluations/*"))
+    names = ("series", "steps")
+    homes = (
+        folder,
+        *(folder / name for name in names),
+        *folder.glob("evaluations"),
+        *folder.glob("evaluations/*"),
+    )
     return tuple(path for home in homes if not home.is_symlink() for path in _scratch(home, ()))
 
 
