@@ -44,7 +44,7 @@ def render(report: Report, folder: Path, *, templates: Folders, commands: tuple[
 
 def html(report: Report, *, templates: Folders, commands: tuple[str, ...]) -> str:
     """One page that loads nothing and runs nothing; its own style sheet is allowed by digest."""
-    ours = _environment(templates)
+    ours = page_environment(templates)
     style = source(ours, STYLE)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     sheet = {"style": Markup(style), "style_source": f"sha256-{digest}"}
@@ -53,13 +53,13 @@ def html(report: Report, *, templates: Folders, commands: tuple[str, ...]) -> st
 
 def text(report: Report, *, templates: Folders, commands: tuple[str, ...]) -> str:
     """The same for a mail or a terminal, at most 78 columns but for words that are longer."""
-    page = fill(_environment(templates), "report.txt.j2", _content(report, commands))
+    page = fill(page_environment(templates), "report.txt.j2", _content(report, commands))
     return page.rstrip("\n") + "\n"
 
 
 def check_templates(templates: Folders) -> None:
     """Raises UserError that names a template and line that cannot be read."""
-    check_syntax(_environment(templates), "report")
+    check_syntax(page_environment(templates), "report")
 
 
 def schema() -> str:
@@ -95,7 +95,8 @@ def _content(report: Report, commands: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _environment(templates: Folders) -> SandboxedEnvironment:
+def page_environment(templates: Folders) -> SandboxedEnvironment:
+    """With the filters and names that pages and texts are written with."""
     return environment(
         templates,
         filters={
