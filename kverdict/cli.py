@@ -21,6 +21,8 @@ from kverdict.text import printable
 # `b4-check`, and nothing of the engine is needed for a look-up.
 COMMANDS = {
     "verify": "Verify SERIES on a kernel tree.",
+    "bisect": "Find the first commit between GOOD and BAD that is bad, and prove it.",
+    "check-commit": "Say whether COMMIT, by default the tree's HEAD, is bad.",
     "report": "Render the report of RUN, a run's folder, again; nothing is built or booted.",
     "export": "Write the results of RUN, a run's folder, in the formats of other tools.",
     "patchwork": "Show the checks of RUN, a run's folder, for Patchwork, or post them.",

@@ -8,13 +8,15 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from kverdict import __version__, bare
+from kverdict import __version__, bare, bisectrequest
+from kverdict.bisectrequest import BisectRequest
 from kverdict.disk import DISK_NEEDED, free_at
 from kverdict.errors import KverdictError
 from kverdict.proc import run
@@ -247,13 +249,19 @@ def _run(folder: Path) -> Iterator[Finding]:
 
 
 def _how_to_go_on(state: RunState) -> str:
-    try:
-        request = Request.model_validate(state.asked)
-    except ValidationError:
-        request = None
-    if request is None or state.version != __version__:
+    words = _words_of(state)
+    if words is None or state.version != __version__:
         return f"no command goes on with it: it is version {state.version}'s"
-    return f"goes on with the same command: {shlex.join(command_of(request))}"
+    return f"goes on with the same command: {shlex.join(words)}"
+
+
+def _words_of(state: RunState) -> list[str] | None:
+    """The command line of a verification, or of a bisection."""
+    with suppress(ValidationError):
+        return command_of(Request.model_validate(state.asked))
+    with suppress(ValidationError):
+        return bisectrequest.command_of(BisectRequest.model_validate(state.asked))
+    return None
 
 
 def _without_state(folder: Path) -> Finding:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from kverdict.bisection import Bisection
     from kverdict.verify import Run
 
 STATUS_HELP = (
@@ -26,4 +27,11 @@ def show(run: Run) -> None:
     from kverdict.render.summary import summary  # commands that only want an option do without
 
     for line in summary(run.report, run.folder, cwd=Path.cwd(), colour=sys.stdout.isatty()):
+        click.echo(line)
+
+
+def show_bisection(found: Bisection, folder: Path) -> None:
+    from kverdict.render.bisectsummary import summary
+
+    for line in summary(found, folder, cwd=Path.cwd(), colour=sys.stdout.isatty()):
         click.echo(line)
