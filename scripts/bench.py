@@ -6,6 +6,8 @@ Prints the wall time of each stage for three runs of the same pipeline (cold: no
 again: everything cached; revised: a new revision of a one-file series, base cached), the share
 that is neither make nor QEMU, the time from QEMU's start to the first test, and how the revised
 run compares with a bare make and a bare QEMU session of the same work, measured right after it.
+Then the evaluations an hour of a row of commits that each change one file, with one case asked
+of each, as a bisection meets them, and the share of that time that is neither make nor QEMU.
 
 usage: bench.py [--tree TREE] [--cold]      --cold starts from an empty cache (some ten minutes)
 """
@@ -30,17 +32,20 @@ from kverdict import uapi  # noqa: E402
 from kverdict import verify as workflow  # noqa: E402
 from kverdict.evaluate import KVM_HEADER, SUITE_FOLDER, Engine  # noqa: E402
 from kverdict.findings.suite import facts_document  # noqa: E402
+from kverdict.git import Repository  # noqa: E402
 from kverdict.proc import failure_of  # noqa: E402
 from kverdict.progress import Silent, Task  # noqa: E402
 from kverdict.request import Request, request_of  # noqa: E402
 from kverdict.settings import Settings  # noqa: E402
 from kverdict.stages import boot, build  # noqa: E402
 from kverdict.stages.kmake import Ccache, make_command, make_sandbox  # noqa: E402
-from kverdict.trees import open_tree  # noqa: E402
+from kverdict.trees import Tree, open_tree  # noqa: E402
 from kverdict.verdict import Report  # noqa: E402
 from kverdict.worktrees import checkout  # noqa: E402
 
 PORT = HOME / "patches/gmem-write-v7-port.mbx"
+TOUCHED, CASE = "virt/kvm/guest_memfd.c", "flags.valid"
+ROW = 5
 
 
 @dataclass
@@ -172,6 +177,54 @@ def bare_qemu(engine: Engine, report: Report) -> float:
     return seconds
 
 
+def a_row(tree: Tree, number: int) -> list[str]:
+    """Commits on the tree's head that change one object each; unnamed, in our own repository."""
+    mark, commits = time.time_ns(), [tree.head]
+    with Repository(tree.repo) as repository, tempfile.TemporaryDirectory() as name:
+        index = {"GIT_INDEX_FILE": str(Path(name, "index"))}
+        repository.run("read-tree", tree.head, env=index)
+        text = (tree.show_file(tree.head, TOUCHED) or b"").decode()
+        for turn in range(number):
+            text += f"static const long kverdict_bench_{turn} __used = {mark + turn};\n"
+            blob = repository.run("hash-object", "-w", "--stdin", stdin=text.encode()).text.strip()
+            entry = f"100644,{blob},{TOUCHED}"
+            repository.run("update-index", "--cacheinfo", entry, env=index)
+            made = repository.run("write-tree", env=index).text.strip()
+            message = f"bench {turn}"
+            commit = repository.run("commit-tree", made, "-p", commits[-1], "-m", message)
+            commits.append(commit.text.strip())
+    return commits[1:]
+
+
+def rate(tree: str, settings: Settings) -> None:
+    """Evaluations an hour on a warm tree: the first commit of the row is not counted."""
+    clock = Clock()
+    opened = open_tree(tree, cache=settings.cache_folder, progress=Silent())
+    wanted = request(settings, PORT, tree).model_copy(update={"bench_mib": 0})
+    engine = workflow.engine_of(wanted, settings, opened, clock)
+    first, *rest = a_row(opened, ROW + 1)
+    with (
+        tempfile.TemporaryDirectory(prefix="kverdict-bench-") as name,
+        engine.store.in_use(),
+        engine.line() as line,
+    ):
+        warm = engine.evaluate(first, "warming", line, Path(name), strangers=False, boots=0)
+        warm = engine.boot(warm, line, Path(name), cases=(CASE,))
+        engine = engine.like(warm.reruns[0])
+        clock.tasks.clear()
+        began = time.monotonic()
+        for commit in rest:
+            one = engine.evaluate(
+                commit, "one of a row", line, Path(name), strangers=False, boots=0
+            )
+            engine.boot(one, line, Path(name), cases=(CASE,))
+        wall = time.monotonic() - began
+    theirs = sum(seconds for title, seconds in clock.tasks if is_make_or_qemu(title))
+    print(f"\n{ROW} commits in a row, one case each: {wall:.1f} s")
+    print(f"  {3600 * ROW / wall:8.0f} evaluations an hour")
+    print(f"  {wall - theirs:8.1f} s  neither make nor QEMU ({1 - theirs / wall:.0%})")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tree", default="debian:7.2")
@@ -189,6 +242,7 @@ def main() -> int:
         warm = measure("revised, base cached", revised(home), options.tree, settings)
         show(warm)
         compare(warm, options.tree, settings)
+        rate(options.tree, settings)
     return 0
 
 
