@@ -10,14 +10,22 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from kverdict.progress import Progress
-from kverdict.runs import Store, flocked, is_running, run_lock, run_states, scratch
+from kverdict.runs import (
+    Store,
+    flocked,
+    is_running,
+    read_links,
+    run_lock,
+    run_states,
+    scratch,
+)
 from kverdict.settings import Keep, Settings
 
 KEEP_FILE = "keep"
@@ -30,6 +38,7 @@ class Why(Enum):
 
     RUNNING = "running"
     LINKED = "a link in the runs folder points to it"
+    SHOWN = "a page that stays links to it"
     KEPT = "it has a file `keep`"
     YOUNG = "unfinished, and may go on"
     AMONG_NEWEST = "among the newest"
@@ -50,6 +59,8 @@ class RunFolder:
     linked: bool
     kept: bool
     days: float
+    shown: bool = False  # a page that is no run's links to it: the nights' index
+    links: frozenset[str] = frozenset()  # names of the runs that its own pages link to
 
 
 @dataclass(frozen=True)
@@ -86,11 +97,25 @@ class Outcome:
 def judge_runs(runs: Sequence[RunFolder], keep: Keep) -> list[tuple[RunFolder, Why]]:
     """Each of ``runs`` (the newest first) with what speaks for or against it.
 
-    Those that stay in any case do not count among the newest.
+    Those that stay in any case do not count among the newest.  What a run that stays links to
+    stays as well, and what that links to.
     """
+    shown = {run.path.name for run in runs if run.shown}
+    while True:
+        judged = _judge_runs(runs, keep, shown)
+        staying = (run for run, why in judged if why not in REMOVED)
+        more = {name for run in staying for name in run.links} - shown
+        if not more:
+            return judged
+        shown |= more
+
+
+def _judge_runs(
+    runs: Sequence[RunFolder], keep: Keep, shown: Collection[str]
+) -> list[tuple[RunFolder, Why]]:
     judged, counted = [], 0
     for run in runs:
-        why = _protection(run)
+        why = _protection(run, shown)
         if why is None:
             counted += 1
             why = Why.OLD if run.days > keep.days else Why.AMONG_NEWEST
@@ -102,12 +127,14 @@ def judge_runs(runs: Sequence[RunFolder], keep: Keep) -> list[tuple[RunFolder, W
     return judged
 
 
-def _protection(run: RunFolder) -> Why | None:
-    if run.running:
-        return Why.RUNNING
-    if run.linked:
-        return Why.LINKED
-    return Why.KEPT if run.kept else None
+def _protection(run: RunFolder, shown: Collection[str]) -> Why | None:
+    reasons = {
+        Why.RUNNING: run.running,
+        Why.LINKED: run.linked,
+        Why.KEPT: run.kept,
+        Why.SHOWN: run.path.name in shown,
+    }
+    return next((why for why, holds in reasons.items() if holds), None)
 
 
 def surplus(cache: Sequence[CacheFolder], whole: int, limit: int) -> list[CacheFolder]:
@@ -129,6 +156,10 @@ def run_folders(runs: Path) -> list[RunFolder]:
     if not runs.is_dir():
         return []
     targets = {link.resolve() for link in runs.iterdir() if link.is_symlink()}
+    states = run_states(runs)
+    known = {path for path, _ in states}
+    pages = (path for path in runs.iterdir() if path.is_dir() and path not in known)
+    shown = frozenset().union(*map(read_links, pages))
     now = time.time()
     return [
         RunFolder(
@@ -138,8 +169,10 @@ def run_folders(runs: Path) -> list[RunFolder]:
             linked=path.resolve() in targets,
             kept=os.path.lexists(path / KEEP_FILE),
             days=(now - (path / "run.json").stat().st_mtime) / _DAY,
+            shown=path.name in shown,
+            links=read_links(path),
         )
-        for path, state in run_states(runs)
+        for path, state in states
     ]
 
 

@@ -31,6 +31,7 @@ from kverdict.proc import run
 from kverdict.progress import Progress
 
 MANIFEST = "manifest.json"
+LINKS = "links.json"
 MANIFEST_LARGEST = 1 << 20  # bytes
 RESULTS, DRAFT = "results-", ".draft."  # of scratch folders
 TEMPORARY = ("kverdict-mail-", "kverdict-probe-", "kverdict-suite-")  # those in $TMPDIR
@@ -494,6 +495,30 @@ def finish_run(folder: Path) -> None:
     state = read_state(folder)
     if state is not None:
         write_atomically(folder / "run.json", state.model_copy(update={"finished": True}).to_json())
+
+
+class Links(Frozen):
+    """links.json: which runs the pages beside it link to."""
+
+    runs: tuple[str, ...]  # names of folders in the runs folder
+
+
+def write_links(folder: Path, runs: Sequence[str]) -> None:
+    """What pages in ``folder`` link to stays as long as they do (gc.py)."""
+    write_atomically(folder / LINKS, Links(runs=tuple(sorted(set(runs)))).to_json())
+
+
+def read_links(folder: Path) -> frozenset[str]:
+    """Names of run folders; raises InfraError when nobody can tell any more."""
+    path = folder / LINKS
+    try:
+        return frozenset(Links.from_json(path.read_bytes()).runs)
+    except (FileNotFoundError, NotADirectoryError):
+        return frozenset()
+    except (OSError, ValueError) as error:
+        raise InfraError(
+            f"{path} is damaged", "remove it when what the page beside it links to may go"
+        ) from error
 
 
 def slugify(text: str) -> str:

@@ -28,6 +28,7 @@ from kverdict.request import Request, Wanted, command_of
 from kverdict.runs import (
     finish_run,
     read_state,
+    write_links,
 )
 from kverdict.sandbox import protection
 from kverdict.settings import Settings, find_fragment
@@ -93,6 +94,8 @@ def verify(request: Request, settings: Settings, progress: Progress) -> Run:
         report = compare(request, engine, series, base, applied, checks, folder)
         memory = recall(settings.runs_folder, folder, report, tree, progress)
         report = report.model_copy(update={"memory": memory})
+        if memory is not None:
+            write_links(folder, (memory.run,))
         commands = reproduce(request, series, base)
         render(report, folder, templates=settings.template_folders, commands=commands)
         _export(report, folder, settings, progress)

@@ -6,10 +6,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from kverdict.errors import InfraError
 from kverdict.gc import (
     CacheFolder,
     Outcome,
@@ -22,7 +24,7 @@ from kverdict.gc import (
     surplus,
 )
 from kverdict.progress import Silent
-from kverdict.runs import Store, finish_run, open_run, slot
+from kverdict.runs import Store, finish_run, open_run, slot, write_links
 from kverdict.settings import Keep, Settings
 
 HOME = Path(__file__).resolve().parent.parent
@@ -65,6 +67,29 @@ def test_what_is_in_use_linked_or_kept_stays_however_old(finished: bool) -> None
     ]
     judged = judge_runs(runs, Keep(runs=0, days=0))
     assert [why for _, why in judged] == [Why.RUNNING, Why.LINKED, Why.KEPT]
+
+
+def linking(name: str, *links: str, days: float = 1) -> RunFolder:
+    return replace(a_run(name, days=days), links=frozenset(links))
+
+
+def test_what_a_page_that_stays_links_to_stays_with_all_that_it_links_to() -> None:
+    runs = [
+        linking("v7", "v6"),
+        linking("v6", "v5", days=999),
+        linking("v5", "gone", days=999),
+        linking("other", "its", days=999),
+        linking("its", days=999),
+    ]
+    judged = [why for _, why in judge_runs(runs, Keep(runs=1))]
+    assert judged == [Why.AMONG_NEWEST, Why.SHOWN, Why.SHOWN, Why.OLD, Why.OLD]
+
+
+def test_what_is_linked_to_does_not_count_among_the_newest() -> None:
+    runs = [linking("c"), linking("b"), linking("a", "c")]
+    kept = [why for _, why in judge_runs([replace(runs[0], shown=True), *runs[1:]], Keep(runs=2))]
+    assert kept == [Why.SHOWN, Why.AMONG_NEWEST, Why.AMONG_NEWEST]
+    assert [why for _, why in judge_runs(runs, Keep(runs=2))][2] is Why.SURPLUS
 
 
 def test_the_longest_unused_of_the_cache_goes_first_and_no_more_than_needed() -> None:
@@ -117,6 +142,20 @@ def test_linked_and_kept_runs_stay(settings: Settings, tmp_path: Path) -> None:
     assert gone(collect(settings, Keep(), Silent(), dry_run=False)) == {other}
     assert linked.exists()
     assert kept.exists()
+
+
+def test_runs_that_the_nights_index_links_to_stay(settings: Settings) -> None:
+    runs = settings.runs_folder
+    night, bisection, other = (finished_run(runs, name, 100) for name in ("n", "b", "o"))
+    (runs / "nightly").mkdir()
+    write_links(runs / "nightly", (night.name, bisection.name))
+    assert gone(collect(settings, Keep(), Silent(), dry_run=False)) == {other}
+    (runs / "nightly/links.json").write_text("half")
+    with pytest.raises(InfraError, match=r"links\.json is damaged"):
+        collect(settings, Keep(), Silent(), dry_run=False)
+    (runs / "nightly/links.json").unlink()
+    assert gone(collect(settings, Keep(), Silent(), dry_run=False)) == {night, bisection}
+    assert (runs / "nightly").is_dir()
 
 
 HOLD = """

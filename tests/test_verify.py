@@ -20,6 +20,7 @@ from kverdict.exports import kcidb
 from kverdict.exports.files import Format
 from kverdict.interrupt import Interrupted
 from kverdict.models import Guest, GuestEnd, Outcome
+from kverdict.runs import read_links
 from kverdict.stages import boot
 from tests import factories
 from tests.fakekernel import GMEM, HEADER, INIT_SHARED, WRITE, FakeBoot, FakeKernel
@@ -210,6 +211,19 @@ def test_the_second_time_nothing_is_built_or_booted(world: World, good: Path) ->
     assert len(world.runs()) == 2
     assert "built before" in world.err
     assert "build, " not in world.err
+
+
+def test_the_report_of_a_later_revision_keeps_the_run_that_it_links_to(
+    world: World, good: Path
+) -> None:
+    world.verify(good)
+    (first,) = world.runs()
+    later = good.with_name("v2.patch")
+    later.write_text(good.read_text().replace("[PATCH]", "[PATCH v2]"))
+    assert world.verify(later) == 0, world.err
+    (second,) = set(world.runs()) - {first}
+    assert f"../{first.name}/report.html" in (second / "report.html").read_text()
+    assert read_links(second) == {first.name}
 
 
 def test_a_new_revision_reuses_the_base(world: World, good: Path) -> None:

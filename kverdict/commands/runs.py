@@ -26,7 +26,7 @@ def list_runs(config: Path | None) -> int:
     """List the runs, the newest first: state, size and folder."""
     for run in gc.run_folders(settings_module.load(config).runs_folder):
         state = "running" if run.running else "finished" if run.finished else "unfinished"
-        kept = " (kept)" if run.kept or run.linked else ""
+        kept = " (kept)" if run.kept or run.linked or run.shown else ""
         mib = gc.size_of(run.path) >> 20
         click.echo(printable(f"{state:<10} {mib:>6} MiB  {run.path}{kept}"))
     return ExitStatus.GOOD
