@@ -86,6 +86,7 @@ __all__ = [  # the words and the rules together, for those who read verdicts
     "judge",
     "judge_case",
     "judge_cases",
+    "judge_commits",
     "judge_end",
     "missed",
     "survived",
@@ -683,6 +684,20 @@ def judge(
     )
 
 
+def judge_commits(
+    before: Evaluation, after: Evaluation, *, warnings: Sequence[PinnedWarning] = ()
+) -> tuple[Overall, str, tuple[JudgedCase, ...], tuple[Finding, ...]]:
+    """Two commits of one tree by the rules of a series: verdict, headline, cases and findings.
+
+    A commit whose kernel is that of the one before, to the bit, is as good as that; a series of
+    which nothing is compiled says nothing for itself.
+    """
+    cases = judge_cases(before, (after,))
+    findings = find(before, (after,), cases, warnings=warnings)
+    overall, headline = _overall(before, (after,), cases, findings, (), None, alike_is_good=True)
+    return overall, headline, cases, findings
+
+
 def _overall(
     before: Evaluation,
     patches: Sequence[Evaluation],
@@ -690,6 +705,8 @@ def _overall(
     findings: Sequence[Finding],
     evidence: Sequence[Evidence],
     reach: Reach | None,
+    *,
+    alike_is_good: bool = False,
 ) -> tuple[Overall, str]:
     """Our trouble first: nothing is blamed on a patch that our own trouble may explain.
 
@@ -705,8 +722,13 @@ def _overall(
         return Overall.BAD, _blame(blamed)
     if mute := [case for case in cases if case.verdict is CaseVerdict.INFRA]:
         return Overall.TROUBLE, f"{counted(len(mute), 'case')} could not answer: {mute[0].id}"
-    if reason := _untestable(before, after, cases, findings, reach):
+    if reason := _incomparable(before, findings):
         return Overall.UNTESTABLE, reason
+    if not alike_is_good and _nothing_compiled(before, after, reach):
+        return Overall.UNTESTABLE, _same_kernel(reach)
+    passed = any(case.verdict in (CaseVerdict.PASS, CaseVerdict.FIXED) for case in cases)
+    if after.guest is None or not passed:
+        return Overall.UNTESTABLE, "nothing ran that could speak for or against the series"
     if unproven := _unproven((before, *patches), Proof.OPEN):
         return Overall.TROUBLE, unproven
     for patch in patches:
@@ -775,14 +797,8 @@ def _unproven_guest(evaluation: Evaluation, guest: Guest, at_worst: Proof) -> st
     return None
 
 
-def _untestable(
-    before: Evaluation,
-    after: Evaluation,
-    cases: Sequence[JudgedCase],
-    findings: Sequence[Finding],
-    reach: Reach | None,
-) -> str | None:
-    """Why nothing can be said for the series although nothing speaks against it."""
+def _incomparable(before: Evaluation, findings: Sequence[Finding]) -> str | None:
+    """Why nothing can be said although nothing speaks against the patched kernel."""
     broken_before = before.build is not None and not before.build.ok
     for finding in findings:
         known = finding.verdict is CaseVerdict.PRE_EXISTING
@@ -795,15 +811,14 @@ def _untestable(
         if finding.verdict is CaseVerdict.UNTESTABLE and not finding.advice:
             why = "does not build" if broken_before else "never got that far"
             return f"nothing to compare with, the base {why}: {finding.title}"
-    if before.build and after.build and before.build.build_id == after.build.build_id:
-        return _same_kernel(reach)
-    if reach is not None and not compiled_anything(reach):
-        return _same_kernel(reach)
-    if after.guest is None or not any(
-        case.verdict in (CaseVerdict.PASS, CaseVerdict.FIXED) for case in cases
-    ):
-        return "nothing ran that could speak for or against the series"
     return None
+
+
+def _nothing_compiled(before: Evaluation, after: Evaluation, reach: Reach | None) -> bool:
+    """Whether both kernels are the same to the bit, or no touched file is in either."""
+    if before.build and after.build and before.build.build_id == after.build.build_id:
+        return True
+    return reach is not None and not compiled_anything(reach)
 
 
 def _same_kernel(reach: Reach | None) -> str:
