@@ -86,6 +86,14 @@ _VARIABLES = {
     "GIT_COMMITTER_NAME": "kverdict",
     "GIT_COMMITTER_EMAIL": "kverdict@localhost",
 }
+_FETCH = {
+    "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh",
+    "GIT_SSH_COMMAND": "ssh -oBatchMode=yes",
+}
+_FOR_THE_NETWORK = (
+    "http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY",
+    "SSH_AUTH_SOCK",
+)  # fmt: skip
 # For info/attributes of our repositories, which comes before any .gitattributes of a tree: what is
 # checked out and merged is what the commits hold, whatever a tree says (gitattributes(5)).
 NO_ATTRIBUTES = (
@@ -301,6 +309,21 @@ class Repository:
                         with suppress(BrokenPipeError):
                             pipe.close()
                 handle.proc = None
+
+    def fetch(
+        self, remote: str, refspecs: Sequence[str], *, task: Task, timeout: float = LONG
+    ) -> None:
+        """Fetches from a URL or path into refs of this repository; raises GitFailed.
+
+        Only protocols that start no program that the URL names (gitprotocol-*(5)): not ext::.
+        ssh asks nobody for a password.
+        """
+        env = {name: os.environ[name] for name in _FOR_THE_NETWORK if name in os.environ}
+        self.run_with_progress(
+            "fetch", "--progress", "--no-write-fetch-head", "--no-recurse-submodules",
+            "--end-of-options", remote, *refspecs,
+            task=task, env={**env, **_FETCH}, timeout=timeout,
+        )  # fmt: skip
 
     # --- names ----------------------------------------------------------------------------------
 
