@@ -64,7 +64,8 @@ def compare(
 ) -> Report:
     evaluations = folder / "evaluations"
     with engine.store.in_use():
-        _check_selftests(engine, applied.tip)
+        with engine.line() as line:
+            check_selftests(engine, applied.tip, line)
         engine, enabled = _reaching(engine, applied, folder) if request.reach else (engine, ())
         with engine.line() as line:
             before, patches = _compared(request, engine, series, base, applied, line, evaluations)
@@ -121,15 +122,12 @@ def _compared(
     return before, pin_down(engine, line, evaluations, before, asked)
 
 
-def _check_selftests(engine: Engine, tip: str) -> None:
+def check_selftests(engine: Engine, tip: str, line: Line) -> None:
     """A test that the patched tree does not have is a slip of the pen, told before any build."""
-    if not engine.tests.selftests:
-        return
-    with engine.line() as line:
-        for named in engine.tests.selftests:
-            test = engine.selftest(tip, named, line)
-            if test.folder is None and not test.made.known:
-                raise UserError(f"{named.collection}:{named.test}: {test.why}", test.made.others)
+    for named in engine.tests.selftests:
+        test = engine.selftest(tip, named, line)
+        if test.folder is None and not test.made.known:
+            raise UserError(f"{named.collection}:{named.test}: {test.why}", test.made.others)
 
 
 def kunit_folder(text: str) -> str:

@@ -31,6 +31,7 @@ class ExitStatus(IntEnum):
     UNKNOWN_REVISION = 161
     DISK_FULL = 170
     TOOL_MISSING = 171
+    BUSY = 172
 
 
 class KverdictError(Exception):

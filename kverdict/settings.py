@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from kverdict.errors import UserError
 from kverdict.models import Frozen
 from kverdict.policy import ReplySettings
+from kverdict.runs import slugify
 from kverdict.stages.fetch import ArchiveSettings
 
 HOME = Path(__file__).resolve().parent.parent
@@ -82,6 +85,55 @@ class WatchSettings(Frozen):
     tree: str | None = None  # what --tree is when it is not given; else that of [kernel]
 
 
+# git-check-ref-format(1)
+_NOT_IN_REFSPEC = re.compile(r"[:?*\[\\^~]|\.\.|@\{|//|(?:/|\.|\.lock)$|^/|/\.")
+
+
+class NightlyTree(Frozen):
+    """A tree that `nightly` looks at; every one of ``refs`` has nights of its own."""
+
+    name: str = Field(min_length=1, max_length=64)
+    tree: str  # as --tree; with ``fetch`` a URL or path that git fetches from
+    fetch: bool = False
+    refs: tuple[str, ...] = Field(("HEAD",), min_length=1)
+    fragments: tuple[str, ...] = ()  # besides those of [kernel]
+    kselftests: tuple[str, ...] = ()  # COLLECTION:TEST
+    bench_mib: int | None = Field(None, ge=0, le=4096)  # None: as [guest] says
+
+    @field_validator("refs")
+    @classmethod
+    def _plain(cls, refs: tuple[str, ...]) -> tuple[str, ...]:
+        for ref in refs:
+            if not re.fullmatch(r"(?![-+])[!-~]+", ref):
+                raise ValueError(f"{ref!r} is no name of a ref")
+        return tuple(dict.fromkeys(refs))
+
+    @model_validator(mode="after")
+    def _can_be_fetched(self) -> Self:
+        if self.fetch and (wrong := [ref for ref in self.refs if _NOT_IN_REFSPEC.search(ref)]):
+            raise ValueError(f"{wrong[0]!r} cannot be fetched: name a branch or a tag")
+        return self
+
+
+class NightlySettings(Frozen):
+    trees: tuple[NightlyTree, ...] = ()
+    confidence: float = Field(0.99, gt=0.5, lt=1)  # of bisections
+    bisections: int = Field(5, ge=0)  # of one head in one night
+    slower_percent: float = Field(2, gt=0)  # from which on a benchmark is a regression
+    nights: int = Field(30, ge=1)  # of each tree, whose runs the index links to
+    fetch_minutes: float = Field(30, gt=0)
+    to: tuple[str, ...] = ()  # recipients of the summary's draft
+    gc: bool = False  # `runs gc` at the end
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        folders = [slugify(tree.name) for tree in self.trees]
+        for name in folders:
+            if folders.count(name) > 1:
+                raise ValueError(f"two trees would have the folder {name!r}: rename one")
+        return self
+
+
 class Settings(Frozen):
     """pipeline.toml, all of it optional."""
 
@@ -95,6 +147,7 @@ class Settings(Frozen):
     reply: ReplySettings = ReplySettings()
     b4: B4Settings = B4Settings()
     watch: WatchSettings = WatchSettings()
+    nightly: NightlySettings = NightlySettings()
     cache: str | None = None  # folder; default $XDG_CACHE_HOME/kverdict
     runs: str | None = None  # folder; default runs/ beside pipeline.py
     templates: str | None = None  # folder with templates of the user's own

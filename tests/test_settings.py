@@ -122,3 +122,35 @@ def test_the_file_of_allowed_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings().allow_file is None
     mine = Settings.model_validate({"console": {"allow": "~/allow.toml"}})
     assert mine.allow_file == Path("/home/alice/allow.toml")
+
+
+TREE = '[[nightly.trees]]\nname = "a b"\ntree = "/linux"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (TREE + 'refs = ["-x"]', "'-x' is no name of a ref"),
+        (TREE + 'refs = ["a b"]', "'a b' is no name of a ref"),
+        (TREE + "refs = []", "nightly.trees.0.refs"),
+        (TREE + 'fetch = true\nrefs = ["master~1"]', "'master~1' cannot be fetched"),
+        (TREE + 'fetch = true\nrefs = ["a:b"]', "'a:b' cannot be fetched"),
+        (TREE + 'fetch = true\nrefs = ["*"]', "'*' cannot be fetched"),
+        (TREE + TREE.replace("a b", "A  B"), "two trees would have the folder 'a-b': rename one"),
+        (TREE + "colour = 1", "nightly.trees.0.colour"),
+        ("[nightly]\nconfidence = 1.0", "nightly.confidence"),
+    ],
+)
+def test_mistakes_in_the_nights_settings_are_told(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "p.toml").write_text(text)
+    with pytest.raises(UserError, match=re.escape(said)):
+        load(tmp_path / "p.toml")
+
+
+def test_trees_of_the_nights(tmp_path: Path) -> None:
+    fetched = 'fetch = true\nrefs = ["master", "refs/heads/x-1.y", "v7.2-rc1", "master"]'
+    (tmp_path / "p.toml").write_text(TREE + fetched)
+    (tree,) = load(tmp_path / "p.toml").nightly.trees
+    assert tree.refs == ("master", "refs/heads/x-1.y", "v7.2-rc1")
+    (tmp_path / "p.toml").write_text(TREE + 'refs = ["HEAD~1", "v7.2^{}"]')
+    assert load(tmp_path / "p.toml").nightly.trees[0].refs == ("HEAD~1", "v7.2^{}")
