@@ -23,6 +23,7 @@ COMMANDS = {
     "verify": "Verify SERIES on a kernel tree.",
     "bisect": "Find the first commit between GOOD and BAD that is bad, and prove it.",
     "check-commit": "Say whether COMMIT, by default the tree's HEAD, is bad.",
+    "nightly": "Look at the trees of [nightly]: what changed, what is new, whose it is.",
     "report": "Render the report of RUN, a run's folder, again; nothing is built or booted.",
     "export": "Write the results of RUN, a run's folder, in the formats of other tools.",
     "patchwork": "Show the checks of RUN, a run's folder, for Patchwork, or post them.",

@@ -19,6 +19,7 @@ from kverdict import __version__, bare, bisectrequest
 from kverdict.bisectrequest import BisectRequest
 from kverdict.disk import DISK_NEEDED, free_at
 from kverdict.errors import KverdictError
+from kverdict.nights import HOME as NIGHTLY
 from kverdict.proc import run
 from kverdict.progress import Progress
 from kverdict.request import Request, command_of
@@ -231,7 +232,10 @@ def _temporary(folder: Path) -> Iterator[Finding]:
 def runs(folder: Path) -> Iterator[Finding]:
     yield from _left_in(folder)
     for path in sorted(folder.glob("*")):
-        if path.is_dir() and not path.is_symlink() and not is_running(path):
+        if path.name == NIGHTLY:
+            for home in (path, *sorted(path.iterdir())):
+                yield from _left_in(home)
+        elif path.is_dir() and not path.is_symlink() and not is_running(path):
             yield from _run(path)
 
 
@@ -256,7 +260,9 @@ def _how_to_go_on(state: RunState) -> str:
 
 
 def _words_of(state: RunState) -> list[str] | None:
-    """The command line of a verification, or of a bisection."""
+    """The command line of a verification, a bisection or a night."""
+    if "nightly" in state.asked:
+        return ["./pipeline.py", "nightly"]
     with suppress(ValidationError):
         return command_of(Request.model_validate(state.asked))
     with suppress(ValidationError):

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kverdict.errors import ExitStatus, InfraError
-from kverdict.heads import HeadNight, HeadState
+from kverdict.heads import HeadNight
 from kverdict.models import Frozen
 from kverdict.runs import flocked, slugify, sweep, write_atomically
 
@@ -134,14 +134,4 @@ def past_of(nights: Sequence[Night], ref: str, before: int) -> tuple[tuple[int, 
         if night.night.number < before
         for head in night.heads
         if head.ref == ref
-    )
-
-
-def new_in(night: Night) -> tuple[str, ...]:
-    """Keys of the failures that this night had first."""
-    return tuple(
-        found.key
-        for head in night.heads
-        if head.state is HeadState.BAD
-        for found in head.new(night.night.number)
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from kverdict import bisection as b
 from kverdict import models as m
 from kverdict.verdict import Report, judge
 
@@ -318,4 +319,43 @@ def report(
         base_evaluation=old,
         patch_evaluations=(new,),
         **parts,
+    )
+
+
+def bisection(culprit: str, subject: str = "KVM: break it", **changes: Any) -> b.Bisection:
+    """One that found its culprit and proved it."""
+    end = b.End(asked="HEAD", sha=culprit, description="v7.2")
+    return b.Bisection(
+        **{
+            "tree": "linux",
+            "question": "write.page",
+            "finding": "write.page fails",
+            "good": end,
+            "bad": end,
+            "first_parent": False,
+            "paths": (),
+            "terms": ("good", "bad"),
+            "plan": b.Plan(
+                commits=1, steps=0, repeats=1, rate=1.0, asked=3, confidence=0.99, seconds=1.0
+            ),
+            "steps": (),
+            "candidates": (
+                b.Commit(
+                    sha=culprit,
+                    parents=(BASE,),
+                    author="Alice Example <alice@example.org>",
+                    date=datetime(2025, 11, 14, 15, 18, 41, tzinfo=UTC),
+                    subject=subject,
+                    message=f"{subject}\n",
+                    paths=("virt/kvm/guest_memfd.c",),
+                ),
+            ),
+            "proofs": (),
+            "suspicions": (),
+            "confidence": 0.999,
+            "log": "",
+            "exit_status": 0,
+            "headline": "the first bad commit is found and proven",
+            **changes,
+        }
     )

@@ -202,6 +202,23 @@ def test_without_tools_nothing_works(monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor.sandbox().mark is Mark.WRONG
 
 
+def test_the_folder_of_the_nights_is_no_run_and_their_runs_go_on(tmp_path: Path) -> None:
+    asked: dict[str, object] = {"nightly": "mainline", "night": "0001-20261122", "tree": "/linux"}
+    with open_run(tmp_path, "nightly-mainline", asked, __version__) as run:
+        pass
+    (tmp_path / "nightly/mainline").mkdir(parents=True)
+    (left := tmp_path / "nightly/mainline/.0001-20261122.json.ab12cd34").touch()
+    texts = {finding.text: finding for finding in doctor.runs(tmp_path)}
+    assert set(texts) == {
+        f"unfinished: {run}: goes on with the same command: ./pipeline.py nightly",
+        f"left by a killed run: {left}",
+    }
+    mend = texts[f"left by a killed run: {left}"].mend
+    assert mend is not None
+    mend()
+    assert not left.exists()
+
+
 def test_what_is_optional_is_a_note_with_what_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "SYSTEM_PATH", "/nowhere")
     found = {finding.text: finding.mark for finding in doctor.optional_tools()}

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""./pipeline.py nightly: what is new at the heads of several trees."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from kverdict import nightly as workflow
+from kverdict import settings as settings_module
+from kverdict.commands.common import CONFIG_OPTION
+from kverdict.progress import to_stderr
+from kverdict.render.nightly import text
+from kverdict.text import printable
+
+
+@click.command(
+    epilog="Exit status: 0 nothing new, 1 a new regression, 172 another nightly works here, 128 "
+    "and above our trouble with every tree (docs/nightly.md)."
+)
+@CONFIG_OPTION
+@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Jobs of make; default: all cores.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option("--unsafe-no-sandbox", is_flag=True, help="Run the trees' code with all your rights.")
+def nightly(config: Path | None, jobs: int | None, quiet: bool, unsafe_no_sandbox: bool) -> int:
+    """Look at the trees of [nightly]: what changed, what is new, whose it is.
+
+    Nothing is sent: the summary is a draft beside the index of all nights.
+    """
+    chosen = settings_module.load(config)
+    outcome = workflow.nightly(
+        chosen,
+        to_stderr(quiet),
+        jobs=jobs or len(os.sched_getaffinity(0)),
+        unsafe_no_sandbox=unsafe_no_sandbox,
+    )
+    for name in outcome.unchanged:
+        click.echo(printable(f"{name}: no change, nothing to do", keep=""))
+    if outcome.nights:
+        told = text(outcome.tonight, outcome.nights, templates=chosen.template_folders)
+        click.echo(told, nl=False)
+    click.echo(printable(f"Index: {outcome.page}", keep=""))
+    return outcome.status
