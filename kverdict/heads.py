@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 
-from kverdict.comparison import messages_of
 from kverdict.findings.suite import defect_of
 from kverdict.judgement import (
     CaseVerdict,
@@ -21,8 +20,8 @@ from kverdict.judgement import (
     Runs,
     runs_of,
 )
-from kverdict.models import BenchRow, Evaluation, Frozen, PinnedWarning
-from kverdict.pins import pin
+from kverdict.models import BenchRow, Evaluation, Frozen
+from kverdict.pins import pinned
 from kverdict.render.formats import INSTRUCTIONS
 from kverdict.samples import FEWEST_ROUNDS, Above, counts_above, noise, rises_above
 from kverdict.verdict import judge_commits
@@ -175,7 +174,9 @@ def compare_heads(
     ground from under a comparison shows all the same.
     """
     base = before if before is not None else after
-    overall, headline, _, findings = judge_commits(base, after, warnings=_pinned(base, after))
+    overall, headline, _, findings = judge_commits(
+        base, after, warnings=pinned(base, (after,), ({},))
+    )
     told = [_found(one) for one in findings if not one.advice]
     if overall in (Overall.GOOD, Overall.BAD):
         told += _slower(base, after, slower)
@@ -194,12 +195,6 @@ def compare_heads(
     if state is HeadState.GOOD and worse:
         state, headline = HeadState.BAD, f"new failure: {worse[0].title}"
     return Compared(state=state, headline=headline, found=found)
-
-
-def _pinned(before: Evaluation, after: Evaluation) -> tuple[PinnedWarning, ...]:
-    """The compiler's new messages; which commit brought one is not looked for."""
-    base = messages_of(before)
-    return pin(base, [messages_of(after)], [{}]) if base is not None else ()
 
 
 def _found(finding: Finding) -> Found:
