@@ -25,6 +25,8 @@ _RESULT = re.compile(
     r"^(?P<indent>\s*)(?P<result>ok|not ok) (?P<number>[0-9]+)(?: - | )?(?P<name>[^#]*?)"
     r"(?:(?:^|(?<= )| )# (?P<directive>\S+) ?(?P<reason>.*))?$"
 )
+# "Diff too high: 2548333867 ns..not ok 2 ITIMER_VIRTUAL", timers/posix_timers.c
+_AFTER_TEXT = re.compile(r"^(?P<text>[^#\s].*?)(?P<result>(?:not )?ok (?P<number>[0-9]+)(?: .*)?)$")
 _NO_PASS = {"SKIP": "", "XFAIL": "expected to fail: "}
 
 
@@ -47,7 +49,7 @@ def _printer(parser: Any) -> Any:
 
 
 def read(parser: Any, printer: Any, text: str) -> tuple[str, list[tuple[str, str, str]]] | None:
-    lines = [line for one in text.splitlines() for line in prepared(one)]
+    lines = [line for one in apart(text) for line in prepared(one)]
     try:
         test = parser.parse_run_tests(lines, *([] if printer is None else [printer]))
     except RecursionError:
@@ -56,6 +58,23 @@ def read(parser: Any, printer: Any, text: str) -> tuple[str, list[tuple[str, str
         return None
     rows = [row for row, _ in zip(walk(test.subtests, ()), range(MOST_TESTS), strict=False)]
     return test.status.name, rows
+
+
+def apart(text: str) -> Iterator[str]:
+    """The lines, a result apart from what a program printed before it without an end of line.
+
+    Only when it is the next one by its number: a text may speak of other results.
+    """
+    last = 0
+    for line in text.splitlines():
+        result, after = _RESULT.match(line), _AFTER_TEXT.match(line)
+        if result is not None:
+            last = last if result["indent"] else int(result["number"])
+        elif after is not None and int(after["number"]) == last + 1:
+            last += 1
+            yield f"# {after['text']}"
+            line = after["result"]
+        yield line
 
 
 def prepared(line: str) -> Iterator[str]:

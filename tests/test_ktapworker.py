@@ -62,6 +62,22 @@ def test_what_kunit_parser_would_lose(line: str, expected: list[str]) -> None:
     assert list(ktapworker.prepared(line)) == expected
 
 
+def test_a_result_behind_what_was_printed_without_an_end_of_line() -> None:
+    text = (
+        "TAP version 13\n1..4\nok 1 one\nDiff too high: 25 ns..not ok 2 ITIMER_VIRTUAL\n"
+        "we saw not ok 2 before\n# and not ok 3 here\n  indented ok 3 x\nok 3 three\nx ok 4\n"
+    )
+    answer = read(text)
+    assert answer is not None
+    assert [(name, status) for name, status, _ in answer[1]] == [
+        ("one", "SUCCESS"),
+        ("ITIMER_VIRTUAL", "FAILURE"),
+        ("three", "SUCCESS"),
+        ("4", "SUCCESS"),
+    ]
+    assert answer[1][1][2] == "# Diff too high: 25 ns.."
+
+
 @given(st.text(alphabet="ok nt#-1 aSKIPX\t", max_size=40))
 def test_a_prepared_line_stays_what_it_is(line: str) -> None:
     once = list(ktapworker.prepared(line))
