@@ -20,16 +20,24 @@ from kverdict.text import printable
     epilog="Exit status: 0 nothing new, 1 a new regression, 172 another nightly works here, 128 "
     "and above our trouble with every tree (docs/nightly.md)."
 )
+@click.argument("settings", required=False, type=click.Path(path_type=Path))
 @CONFIG_OPTION
 @click.option("-j", "--jobs", type=click.IntRange(min=1), help="Jobs of make; default: all cores.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @click.option("--unsafe-no-sandbox", is_flag=True, help="Run the trees' code with all your rights.")
-def nightly(config: Path | None, jobs: int | None, quiet: bool, unsafe_no_sandbox: bool) -> int:
+def nightly(
+    settings: Path | None,
+    config: Path | None,
+    jobs: int | None,
+    quiet: bool,
+    unsafe_no_sandbox: bool,
+) -> int:
     """Look at the trees of [nightly]: what changed, what is new, whose it is.
 
-    Nothing is sent: the summary is a draft beside the index of all nights.
+    SETTINGS is the same as --config; by default pipeline.toml of the current folder.  Nothing is
+    sent: the summary is a draft beside the index of all nights.
     """
-    chosen = settings_module.load(config)
+    chosen = settings_module.load(settings or config)
     outcome = workflow.nightly(
         chosen,
         to_stderr(quiet),
