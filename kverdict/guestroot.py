@@ -13,7 +13,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +42,11 @@ _TOOLS = (
     "sync sysctl tac tail tar taskset tee test time timeout touch tr true truncate tty umount "
     "uname uniq unlink unshare usleep wc which who whoami xargs xxd yes zcat"
 )
-_BASH = "bash"  # most of those tests are written for it; without it they are told so
+# The host's own, where it has them: most of those tests are written for bash, and busybox has no
+# `readlink -e`, by which they find their folder.
+_PROGRAMS = ("bash", "readlink")
+_LIBC = "libc.so.6"
+_DLOPENED = "libgcc_s.so.1"  # by libc, for pthread_exit(3) and pthread_cancel(3): ldd cannot know
 _FOLDERS = ("proc", "sys", "dev", "run", "tmp", "etc", "var", "root")
 _MERGED_USR = ("bin", "sbin", "lib", "lib64")
 _SYSTEM_PYTHON = Path("/usr/bin/python3")
@@ -81,8 +85,9 @@ def guest_root() -> GuestRoot:
     libraries = sorted({Path(told["library"]), Path(told["platform"])})
     modules = sorted(path for place in libraries for path in (place / "lib-dynload").glob("*.so"))
     busybox = _busybox()
-    programs = [executable, busybox, *_bash()]
-    files = sorted({*programs, *_needed([*programs, *modules])})
+    programs = [executable, busybox, *_programs()]
+    shared = _needed([*programs, *modules])
+    files = sorted({*programs, *shared, *_dlopened(shared)})
     outside = [path for path in files if not any(path.is_relative_to(tree) for tree in libraries)]
     return GuestRoot(
         place=ROOT,
@@ -114,12 +119,20 @@ def _busybox() -> Path:
 def _applets(busybox: Path) -> tuple[str, ...]:
     """The names under which it is called; what it has was chosen when it was built."""
     has = set(proc.run([str(busybox), "--list"], check=True, timeout=60).text.split())
-    return (*_APPLETS, *(name for name in _TOOLS.split() if name in has))
+    bound = {path.name for path in _programs()}
+    return (*_APPLETS, *(name for name in _TOOLS.split() if name in has - bound))
 
 
-def _bash() -> tuple[Path, ...]:
-    found = shutil.which(_BASH)
-    return () if found is None else (_unmerged(Path(found)),)
+def _programs() -> tuple[Path, ...]:
+    found = (shutil.which(name) for name in _PROGRAMS)
+    return tuple(_unmerged(Path(path)) for path in found if path is not None)
+
+
+def _dlopened(libraries: Iterable[Path]) -> Iterator[Path]:
+    for library in libraries:
+        path = library.with_name(_DLOPENED)
+        if library.name == _LIBC and path.exists():
+            yield path
 
 
 def _told(interpreter: Path) -> dict[str, str]:

@@ -32,6 +32,7 @@ def test_there_is_a_shell_python_and_libraries() -> None:
     assert {Path(name).name for name in programs} == {
         "bash",
         "busybox",
+        "readlink",
         Path(python.text.strip()).name,
     }
     assert inside("ls", f"{ROOT}/etc", f"{ROOT}/root").split() == [
@@ -61,7 +62,16 @@ def test_without_bash_there_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     for tool in ("python3", "ldd", "setpriv", "busybox"):
         (tmp_path / tool).symlink_to(f"/usr/bin/{tool}")
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert "bash" not in {bind.inside.name for bind in guest_root().binds}
+    root = guest_root()
+    assert not {"bash", "readlink"} & {bind.inside.name for bind in root.binds}
+    assert (ROOT / "usr/bin/readlink", "/usr/bin/busybox") in [
+        (link, str(Path(to).resolve())) for link, to in root.links
+    ]
+
+
+def test_libraries_that_libc_opens_by_itself_are_there() -> None:
+    names = {bind.inside.name: bind.inside.parent for bind in guest_root().binds}
+    assert names["libgcc_s.so.1"] == names["libc.so.6"]
 
 
 def test_python_finds_its_library_and_its_libraries_there() -> None:

@@ -95,7 +95,7 @@ found = os.listdir("/") + [f"{d}/{n}" for d in ("/root", "/home", "/mnt", "/var"
     Look(
         "programs",
         "looks for the host's programs: compilers, ssh, git, sudo",
-        "it finds Python, bash and busybox under its names",
+        "it finds Python, bash, readlink and busybox under its names",
         """
 found = sorted({os.path.basename(os.path.realpath(os.path.join(d, n)))
                 for d in ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/bin", "/sbin")
@@ -103,7 +103,10 @@ found = sorted({os.path.basename(os.path.realpath(os.path.join(d, n)))
 """,
         lambda found: (
             "busybox" in found
-            and all(name.startswith("python") or name in ("busybox", "bash") for name in found)
+            and all(
+                name.startswith("python") or name in ("busybox", "bash", "readlink")
+                for name in found
+            )
         ),
     ),
     Look(
