@@ -408,6 +408,7 @@ def _suite(id: str) -> CaseInfo:
 
 def _plain(text: str) -> str:
     """Without control characters, bidirectional marks and lone surrogates; lines stay lines."""
+    text = text.expandtabs()
     return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)
 
 

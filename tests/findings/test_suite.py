@@ -91,6 +91,11 @@ def test_a_whole_run(tmp_path: Path) -> None:
     assert told.bench[0].rounds == (30, 10, 20)
 
 
+def test_a_message_keeps_its_columns(tmp_path: Path) -> None:
+    told = read(tmp_path, lines([HELLO, PLAN, start(FIRST), end(FIRST, "fail", "a\tb\n\tc\x07")]))
+    assert told.cases[0].message == "a       b\n        c\ufffd"
+
+
 def test_a_word_that_a_case_still_runs_is_no_result(tmp_path: Path) -> None:
     alive = [{"event": "alive", "case": FIRST}] * 3
     told = read(tmp_path, lines([HELLO, PLAN, start(FIRST), *alive]))
