@@ -15,7 +15,7 @@ from kverdict.worktrees import slight
 
 SCRIPT = "scripts/get_maintainer.pl"
 # What it knows the top of a kernel tree by (its sub top_of_kernel_tree).
-_FILES = ("COPYING", "CREDITS", "Kbuild", "MAINTAINERS", "Makefile", SCRIPT)
+_FILES = ("COPYING", "CREDITS", "Kbuild", "MAINTAINERS", "Makefile", "README", SCRIPT)
 _IGNORED = ".get_maintainer.ignore"
 _FOLDERS = (
     *("Documentation", "arch", "drivers", "fs", "include", "init", "ipc", "kernel", "lib"),
@@ -52,7 +52,7 @@ def maintainers_of(repo: Path, commit: str, *, isolation: Isolation) -> Recipien
             cwd=SRC,
             isolation=isolation,
         )
-        command = ["perl", SCRIPT, "--no-git", "--no-git-fallback", "--roles", "--norolestats", "-"]
+        command = ["perl", SCRIPT, "--no-git", "--no-git-fallback", "--roles", "--norolestats"]
         try:
             done = sandbox.run(command, stdin=patch, timeout=_SECONDS)
         except ToolMissing as missing:

@@ -15,8 +15,11 @@ from tests.repos import KERNEL, Kernel, kernel
 
 # As the real one: it knows the top of a tree by these, and reads the patch from stdin.
 SCRIPT = """
-foreach my $f ("COPYING", "CREDITS", "Kbuild", "MAINTAINERS", "Makefile") { -f $f or die "no $f" }
-foreach my $d ("Documentation", "arch", "drivers", "fs", "ipc", "lib") { -d $d or die "no $d" }
+my @files = ("COPYING", "CREDITS", "Kbuild", "MAINTAINERS", "Makefile", "README");
+my @folders = ("Documentation", "arch", "include", "drivers", "fs", "init", "ipc", "kernel", "lib");
+foreach my $f (@files) { -f $f or die "no $f" }
+foreach my $d (@folders, "scripts") { -d $d or die "no $d" }
+die "no file: $_" for grep { !/^--/ } @ARGV;
 die "options" unless grep { $_ eq "--no-git" } @ARGV;
 my @touched = grep { /^\\+\\+\\+ b/ } <STDIN>;
 print "Paolo Bonzini <pbonzini\\@redhat.com> (maintainer:KVM)\\n" if "@touched" =~ /virt/;
@@ -26,7 +29,7 @@ open(my $out, '>', "written") and die "the tree can be written to";
 
 
 def tree_with(tmp_path: Path, script: str) -> Kernel:
-    names = ("COPYING", "CREDITS", "Kbuild", "MAINTAINERS")
+    names = ("COPYING", "CREDITS", "Kbuild", "MAINTAINERS", "README")
     files = {**KERNEL, **dict.fromkeys(names, "x\n"), "scripts/get_maintainer.pl": script}
     return kernel(tmp_path / "linux", files)
 
