@@ -124,8 +124,9 @@ def _locks(folders: Sequence[Path]) -> int:
         for path in [folder, *folder.rglob("*lock"), *folder.glob("*/*")]
         if path.exists()
     }
-    lines = Path("/proc/locks").read_text().splitlines()
-    return sum(1 for line in lines if int(line.split()[5].split(":")[2]) in inodes)
+    rows = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    held = [row for row in rows if row[1] != "->"]  # that one only waits, whoever it is
+    return sum(1 for row in held if int(row[5].split(":")[2]) in inodes)
 
 
 def forget(cache: Path, build_id: str) -> int:

@@ -17,6 +17,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -145,6 +146,7 @@ def _become(plan: Plan) -> None:
     fake = FakeBoot(change=_measured)
     mock.patch.object(boot, "boot", fake.boot).start()
     mock.patch.object(evaluate, "choose_accelerator", fake.choose).start()
+    tempfile.gettempdir()  # Python tries the folder with a file of its own: no event of ours
     sys.argv = ["pipeline.py", *plan.args]
     trace = os.open(home / "trace", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC)
     sys.addaudithook(_Counter(plan, trace))

@@ -23,6 +23,9 @@ from tests.fuzz.seeds import TOP
 DELIMITED = {
     r"linux-source-(\d+(?:\.\d+)+)",
     r"^(\s*\[[^\]]*\])+\s*",
+    r"(?P<collection>[A-Za-z0-9_][\w.-]*(?:/[\w.-]+)*):(?P<test>[A-Za-z0-9_][\w.+-]*(?:/[\w.+-]+)*)",
+    r"[\w.+=@,:~-]+(?:/[\w.+=@,:~-]+)*",
+    r"\w[\w.+-]*(?:/[\w.+-]+)*",
 }
 MANY = 1000
 
