@@ -28,7 +28,7 @@ pytestmark = pytest.mark.host
 
 HOME = Path(__file__).resolve().parent.parent
 SAID = "kverdict: interrupted: the same command goes on from here\n"
-PATIENCE = 60.0  # seconds until a test gives up waiting for what has to come
+PATIENCE = 300.0  # seconds until a test gives up waiting for what has to come
 
 COMMAND_LINE = """
 import sys
