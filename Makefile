@@ -6,12 +6,13 @@ TREE ?= debian:7.2
 SERIES ?= patches/gmem-write-v7-port.mbx
 FUZZ_SECONDS ?= 60
 
-.PHONY: help demo test setup setup-test lint types unit e2e fuzz bench faults soak format lock clean
+.PHONY: help demo test setup setup-test lint types unit e2e long fuzz bench faults soak format lock clean
 
 help:
 	@echo "make demo    verify the bundled series on a real kernel (SERIES=..., TREE=...)"
 	@echo "make test    lint, types, unit tests, then tests that build and boot kernels"
 	@echo "make unit    only what needs no kernel"
+	@echo "make long    bisections of a flaky case and of a benchmark, and two nights: real kernels"
 	@echo "make fuzz    every parser of strangers' bytes, a minute each (FUZZ_SECONDS=...)"
 	@echo "make bench   where the time goes"
 	@echo "make faults  one run killed at each of its events (docs/reliability.md)"
@@ -41,7 +42,11 @@ unit: setup-test
 		--cov --cov-report=term --cov-fail-under=90
 
 e2e: setup-test
-	$(PYTHON) -m pytest -m e2e --durations=15
+	$(PYTHON) -m pytest -m "e2e and not long" --durations=15
+
+# Many minutes each, and every rule that they show is tested in seconds on the fake kernel as well.
+long: setup-test
+	$(PYTHON) -m pytest -m long --durations=0
 
 fuzz: setup-test
 	$(PYTHON) scripts/fuzz.py --all --seconds $(FUZZ_SECONDS)

@@ -156,6 +156,7 @@ def answers(found: dict[str, Any]) -> list[tuple[str, str, str]]:
     return [(step["role"], step["commit"], step["answer"]) for step in found["steps"]]
 
 
+@pytest.mark.long
 def test_a_benchmark_by_instruction_count(shared_pipeline: Pipeline, real: Real) -> None:
     found = bisect(
         shared_pipeline, real, "bench:write>+10%", "port", "harmless 7", "--accelerator", "tcg"
@@ -165,6 +166,7 @@ def test_a_benchmark_by_instruction_count(shared_pipeline: Pipeline, real: Real)
     assert all(len(step["rounds"]) >= 5 for step in steps(found))
 
 
+@pytest.mark.long
 def test_a_flaky_culprit(shared_pipeline: Pipeline, real: Real) -> None:
     """Three writes of four fail at position 0; one guest a step would lead astray."""
     found = bisect(

@@ -92,6 +92,7 @@ def trees(
     return made
 
 
+@pytest.mark.long
 def test_the_second_night_finds_the_regression_and_whose_it_is(trees: Trees) -> None:
     first = trees.nightly()
     assert first.returncode == 0, first.stderr
