@@ -119,14 +119,17 @@ def _bench(report: Report) -> str | None:
 
 
 def _finding_lines(found: tuple[Bunch, ...], room: int, colour: bool) -> tuple[str, ...]:
-    """Two lines for each bunch; one for each when that is too much; else the worst that fit."""
+    """Two lines for each bunch, as far as there is room for the worst; else those that fit."""
     blocks = [_bunch(bunch, colour) for bunch in found]
-    lines = [line for block in blocks for line in block]
+    spare = room - len(blocks)
+    lines: list[str] = []
+    for block in blocks:
+        whole = len(block) - 1 <= spare
+        spare -= len(block) - 1 if whole else 0
+        lines += block if whole else block[:1]
     if len(lines) <= room:
         return tuple(lines)
     firsts = [block[0] for block in blocks]
-    if len(firsts) <= room:
-        return tuple(firsts)
     left = sum(len(bunch.findings) for bunch in found[room - 1 :])
     return (*firsts[: room - 1], f"... and {left} more, see {HTML}")
 

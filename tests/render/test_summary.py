@@ -41,6 +41,14 @@ def test_it_fits_a_screen(count: int) -> None:
     assert told + left == count
 
 
+def test_where_there_is_little_room_the_worst_have_their_details() -> None:
+    most = next(count for count in range(1, 40) if "more" in summary(failing(count), FOLDER)[-3])
+    lines = summary(failing(most - 3), FOLDER)
+    told = [number for number, line in enumerate(lines) if line.startswith("NEW-FAIL")]
+    details = [lines[number + 1].startswith("    ") for number in told]
+    assert details == sorted(details, reverse=True) and any(details) and not all(details)
+
+
 def test_the_verdict_comes_first_and_the_report_last() -> None:
     lines = summary(failing(1), FOLDER)
     assert lines[0] == "BAD: new failure: what case.0 is about"
