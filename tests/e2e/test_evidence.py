@@ -237,7 +237,7 @@ SELFTESTS = {
     # A program of a Makefile with rules of its own, and a script for a shell.
     "x86:nx_stack_64": "kselftest.x86.nx_stack_64",
     # With subtests, and nothing that a busy machine could spoil.
-    "sigaltstack:sas": "kselftest.sigaltstack.sas",
+    "signal:sas": "kselftest.signal.sas",
     "kselftest_harness:harness-selftest.sh": "kselftest.kselftest_harness.harness-selftest.sh",
 }
 
@@ -252,7 +252,7 @@ def test_the_trees_own_selftests_run_on_the_bundled_series(shared_pipeline: Pipe
     for id in SELFTESTS.values():
         assert rows[id]["verdict"] == "PASS", rows[id]
         assert rows[id]["base"]["outcomes"] == rows[id]["patched"]["outcomes"] == ["pass"]
-    below = [row for id, row in rows.items() if id.startswith("kselftest.sigaltstack.sas/")]
+    below = [row for id, row in rows.items() if id.startswith("kselftest.signal.sas/")]
     assert {row["verdict"] for row in below} == {"PASS"} and len(below) == 3
 
 
