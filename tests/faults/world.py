@@ -214,6 +214,8 @@ def scratch(top: Path) -> Iterator[Path]:
     for path in top.rglob("*"):
         if {"obj", "src", "ccache"} & set(path.relative_to(top).parts):
             continue
+        if path.suffix == ".jsonl":  # results-2.jsonl, of a second boot, is there to stay
+            continue
         if path.name.startswith((".", "results-", "am-", "tmp")) and path.name != ".lock":
             yield path
 
