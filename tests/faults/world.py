@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -214,7 +215,7 @@ def scratch(top: Path) -> Iterator[Path]:
     for path in top.rglob("*"):
         if {"obj", "src", "ccache"} & set(path.relative_to(top).parts):
             continue
-        if path.suffix == ".jsonl":  # results-2.jsonl, of a second boot, is there to stay
+        if re.fullmatch(r"results-[0-9]+\.jsonl", path.name):  # of a second boot, to stay
             continue
         if path.name.startswith((".", "results-", "am-", "tmp")) and path.name != ".lock":
             yield path
