@@ -36,9 +36,11 @@ from kverdict.proc import GRACE_SECONDS, Finished, ToolMissing, mortal, plain_en
 from kverdict.progress import Task
 from kverdict.runs import scratch
 
+# Where the user's own settings are (git(1)): for `git send-email` and the name in a reply.
+_SETTINGS = ("XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
 # GitPython looks at GIT_DIR, GIT_OBJECT_DIRECTORY and others itself; from a hook, or from `git
 # rebase --exec`, they name somebody else's repository.
-for _name in [name for name in os.environ if name.startswith("GIT_")]:
+for _name in [name for name in os.environ if name.startswith("GIT_") and name not in _SETTINGS]:
     del os.environ[_name]
 # Without git, importing GitPython raises; we say it in our own words at the first command.
 os.environ["GIT_PYTHON_REFRESH"] = "quiet"
@@ -493,7 +495,7 @@ def user_identity(folder: Path) -> tuple[str, str]:
     """
     found = []
     for key in ("user.name", "user.email"):
-        kept = {name: os.environ[name] for name in ("XDG_CONFIG_HOME",) if name in os.environ}
+        kept = {name: os.environ[name] for name in _SETTINGS if name in os.environ}
         done = run(["git", "config", "--get", key], cwd=folder, env=plain_environment(**kept))
         value = done.text.strip()
         if not value:

@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from email import message_from_bytes
-from email.policy import default
+from email.policy import compat32, default
 from enum import Enum
 from pathlib import Path
 
@@ -101,7 +101,7 @@ def _require_git_send_email() -> None:
 def _outgoing(path: Path) -> Outgoing:
     """The mail in a file, and what git send-email would do with it under the user's settings."""
     mail = message_from_bytes(path.read_bytes(), policy=default)
-    sender = " ".join(str(mail["From"] or "").split())
+    sender = _unfolded(mail["From"] or "")
     if not sender:
         raise UserError(f"{path} has no From", "write one into it, or draft it again")
     done = proc.run(
@@ -140,8 +140,15 @@ def _last_line(done: proc.Finished) -> str:
 
 
 def _command(sender: str, path: Path) -> list[str]:
+    """With the To of the draft, as it is encoded there: else git send-email asks for one."""
+    to = message_from_bytes(path.read_bytes(), policy=compat32)["To"]
+    named = [f"--from={sender}", *([f"--to={_unfolded(to)}"] if to else [])]
     # To git send-email "--" means that commits follow.
-    return ["git", "send-email", *_OPTIONS, f"--from={sender}", str(path.absolute())]
+    return ["git", "send-email", *_OPTIONS, *named, str(path.absolute())]
+
+
+def _unfolded(header: str) -> str:
+    return " ".join(str(header).split())
 
 
 def _record(folder: Path, mail: Outgoing) -> Path:

@@ -96,8 +96,10 @@ def test_git_variables_of_the_caller_do_not_reach_git(tree: Kernel, tmp_path: Pa
 def test_configuration_of_the_user_does_not_reach_git(
     tree: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / ".gitconfig").write_text("[user]\n\tname = Mallory\n[core]\n\tabbrev = nonsense\n")
+    settings = tmp_path / ".gitconfig"
+    settings.write_text("[user]\n\tname = Mallory\n[core]\n\tabbrev = nonsense\n")
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
     with Repository(tree.path) as repository:
         assert repository.run("config", "user.name", check=False).text == ""
         assert repository.resolve("HEAD") == tree.sha("HEAD")

@@ -156,6 +156,19 @@ def test_whom_the_user_s_settings_add_is_shown(drafted: Path, home: Path, server
     assert server.received == []
 
 
+def test_settings_in_a_file_that_git_is_told_of(home: Path, server: Server, tmp_path: Path) -> None:
+    """GIT_CONFIG_GLOBAL, git(1); other GIT_* of the caller's would name a repository."""
+    settings = (home / ".gitconfig").rename(tmp_path / "settings")
+    folder = answered.run_folder(home, answered.bad_warning)
+    env = {**os.environ, "GIT_CONFIG_GLOBAL": str(settings), "GIT_DIR": str(tmp_path / "none")}
+    argv = [sys.executable, str(HOME / "pipeline.py"), "reply", str(folder)]
+    drafted = subprocess.run(argv, cwd=home, env=env, capture_output=True, text=True)
+    assert drafted.returncode == 0, drafted.stderr
+    status, said = talk([*argv, "--send"], [b"y", b"n"], home, env)
+    assert status == 0, said
+    assert [got.sender for got in server.received] == [answered.ADDRESS]
+
+
 def test_quoted_and_offered_trailers_copy_nobody(home: Path, server: Server) -> None:
     folder = answered.run_folder(home, answered.good)
     (path,) = draft_replies(folder, Settings()).mails
@@ -253,10 +266,16 @@ def test_the_command_shows_everything_and_takes_no_for_an_answer(
 # --- the command on a terminal --------------------------------------------------------------------
 
 
-def talk(argv: list[str], answers: list[bytes], cwd: Path) -> tuple[int, str]:
-    """Runs a program on a terminal of its own; an answer goes in when a question has come."""
+def talk(
+    argv: list[str], answers: list[bytes], cwd: Path, env: dict[str, str] | None = None
+) -> tuple[int, str]:
+    """Runs a program on a terminal of its own; an answer goes in when a question has come.
+
+    It is the controlling one (setsid(1)), which is where git send-email asks.
+    """
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, cwd=cwd)
+    argv = ["setsid", "--ctty", "--wait", *argv]
+    process = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, cwd=cwd, env=env)
     os.close(theirs)
     said, until = b"", time.monotonic() + 120
     while time.monotonic() < until:
@@ -281,4 +300,5 @@ def test_the_command_asks_first(drafted: Path, home: Path, server: Server) -> No
     assert "Goes to:      alice@dev.example" in said
     assert "Send this to 2 recipients? [y/N]:" in said
     assert "1 mail sent" in said
-    assert len(server.received) == 1
+    assert "To whom should the emails be sent" not in said
+    assert [got.recipients for got in server.received] == [list(EVERYBODY)]
