@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
@@ -11,7 +10,16 @@ import click
 from kverdict import bisect as workflow
 from kverdict import settings as settings_module
 from kverdict.bisectrequest import bisect_request_of
-from kverdict.commands.common import CONFIG_OPTION, show_bisection
+from kverdict.commands.common import (
+    ACCELERATOR_OPTION,
+    CONFIG_OPTION,
+    FRAGMENT_OPTION,
+    JOBS_OPTION,
+    KSELFTEST_OPTION,
+    NO_SANDBOX_OPTION,
+    QUIET_OPTION,
+    show_bisection,
+)
 from kverdict.progress import to_stderr
 
 STATUS_HELP = (
@@ -26,10 +34,10 @@ STATUS_HELP = (
 @click.argument("paths", nargs=-1)
 @click.option("--for", "question", required=True, metavar="QUESTION", help="What to look for.")
 @click.option("--tree", help="Git repository with both commits.")
-@click.option("--fragment", "fragments", multiple=True, help="Further Kconfig fragment.")
-@click.option("--accelerator", type=click.Choice(["auto", "kvm", "tcg"]))
+@FRAGMENT_OPTION
+@ACCELERATOR_OPTION
 @click.option("--bench-mib", type=click.IntRange(1, 4096), help="MiB that bench: populates.")
-@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Jobs of make; default: all cores.")
+@JOBS_OPTION
 @click.option(
     "--confidence",
     type=click.FloatRange(0.5, 1, min_open=True, max_open=True),
@@ -43,15 +51,15 @@ STATUS_HELP = (
 @click.option("--term-new", default="bad", show_default=True, help="Another word for bad.")
 @click.option("--paths", "more_paths", multiple=True, help="Only commits that touch it.")
 @click.option("--ahead", type=click.IntRange(0, 2), default=0, help="Commits to build ahead.")
-@click.option("--kselftest", "kselftests", multiple=True, metavar="COLLECTION:TEST")
+@KSELFTEST_OPTION
 @click.option(
     "--replay",
     type=click.Path(path_type=Path),
     help="Answers of before: a git bisect log, or a run's folder.",
 )
 @CONFIG_OPTION
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@click.option("--unsafe-no-sandbox", is_flag=True, help="Run the tree's code with your rights.")
+@QUIET_OPTION
+@NO_SANDBOX_OPTION
 def bisect(
     good: str,
     bad: str,
@@ -61,7 +69,7 @@ def bisect(
     fragments: tuple[str, ...],
     accelerator: str | None,
     bench_mib: int | None,
-    jobs: int | None,
+    jobs: int,
     confidence: float,
     repeat: int | None,
     first_parent: bool,
@@ -91,7 +99,7 @@ def bisect(
         fragments=fragments,
         accelerator=accelerator,
         bench_mib=bench_mib,
-        jobs=jobs or len(os.sched_getaffinity(0)),
+        jobs=jobs,
         confidence=confidence,
         repeat=repeat,
         first_parent=first_parent,

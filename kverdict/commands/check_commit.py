@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
@@ -12,7 +11,15 @@ from kverdict import checkcommit as workflow
 from kverdict import settings as settings_module
 from kverdict.bisection import Answer
 from kverdict.bisectrequest import check_request_of
-from kverdict.commands.common import CONFIG_OPTION
+from kverdict.commands.common import (
+    ACCELERATOR_OPTION,
+    CONFIG_OPTION,
+    FRAGMENT_OPTION,
+    JOBS_OPTION,
+    KSELFTEST_OPTION,
+    NO_SANDBOX_OPTION,
+    QUIET_OPTION,
+)
 from kverdict.errors import ExitStatus
 from kverdict.progress import to_stderr
 from kverdict.text import printable
@@ -28,15 +35,15 @@ _STATUS = {Answer.GOOD: ExitStatus.GOOD, Answer.BAD: ExitStatus.BAD}
 @click.argument("commit", default="HEAD")
 @click.option("--for", "question", required=True, metavar="QUESTION", help="What to look for.")
 @click.option("--tree", help="Git repository; default: the current folder when it is a kernel.")
-@click.option("--fragment", "fragments", multiple=True, help="Further Kconfig fragment.")
-@click.option("--accelerator", type=click.Choice(["auto", "kvm", "tcg"]))
+@FRAGMENT_OPTION
+@ACCELERATOR_OPTION
 @click.option("--bench-mib", type=click.IntRange(1, 4096), help="MiB that bench: populates.")
-@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Jobs of make; default: all cores.")
+@JOBS_OPTION
 @click.option("--repeat", type=click.IntRange(1, 100), default=1, help="Guests that have to pass.")
-@click.option("--kselftest", "kselftests", multiple=True, metavar="COLLECTION:TEST")
+@KSELFTEST_OPTION
 @CONFIG_OPTION
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@click.option("--unsafe-no-sandbox", is_flag=True, help="Run the tree's code with your rights.")
+@QUIET_OPTION
+@NO_SANDBOX_OPTION
 def check_commit(
     commit: str,
     question: str,
@@ -44,7 +51,7 @@ def check_commit(
     fragments: tuple[str, ...],
     accelerator: str | None,
     bench_mib: int | None,
-    jobs: int | None,
+    jobs: int,
     repeat: int,
     kselftests: tuple[str, ...],
     config: Path | None,
@@ -64,7 +71,7 @@ def check_commit(
         fragments=fragments,
         accelerator=accelerator,
         bench_mib=bench_mib,
-        jobs=jobs or len(os.sched_getaffinity(0)),
+        jobs=jobs,
         repeat=repeat,
         kselftests=kselftests,
         unsafe_no_sandbox=unsafe_no_sandbox,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,29 @@ STATUS_HELP = (
 
 CONFIG_OPTION = click.option(
     "--config", type=click.Path(path_type=Path), help="Settings; default pipeline.toml."
+)
+FRAGMENT_OPTION = click.option(
+    "--fragment", "fragments", multiple=True, help="Further Kconfig fragment."
+)
+ACCELERATOR_OPTION = click.option("--accelerator", type=click.Choice(["auto", "kvm", "tcg"]))
+JOBS_OPTION = click.option(
+    *("-j", "--jobs"),
+    type=click.IntRange(min=1),
+    default=lambda: len(os.sched_getaffinity(0)),
+    help="Jobs of make; default: all cores.",
+)
+KSELFTEST_OPTION = click.option(
+    "--kselftest",
+    "kselftests",
+    multiple=True,
+    metavar="COLLECTION:TEST",
+    help="Also run a selftest of the tree, e.g. kvm:guest_memfd_test.",
+)
+QUIET_OPTION = click.option("-q", "--quiet", is_flag=True, help="No progress.")
+NO_SANDBOX_OPTION = click.option(
+    "--unsafe-no-sandbox",
+    is_flag=True,
+    help="Run the tree's and the series' code with all your rights; the report says so.",
 )
 
 

@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
 from kverdict import nightly as workflow
 from kverdict import settings as settings_module
-from kverdict.commands.common import CONFIG_OPTION
+from kverdict.commands.common import (
+    CONFIG_OPTION,
+    JOBS_OPTION,
+    NO_SANDBOX_OPTION,
+    QUIET_OPTION,
+)
 from kverdict.progress import to_stderr
 from kverdict.render.nightly import text
 from kverdict.text import printable
@@ -22,13 +26,13 @@ from kverdict.text import printable
 )
 @click.argument("settings", required=False, type=click.Path(path_type=Path))
 @CONFIG_OPTION
-@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Jobs of make; default: all cores.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@click.option("--unsafe-no-sandbox", is_flag=True, help="Run the trees' code with all your rights.")
+@JOBS_OPTION
+@QUIET_OPTION
+@NO_SANDBOX_OPTION
 def nightly(
     settings: Path | None,
     config: Path | None,
-    jobs: int | None,
+    jobs: int,
     quiet: bool,
     unsafe_no_sandbox: bool,
 ) -> int:
@@ -41,7 +45,7 @@ def nightly(
     outcome = workflow.nightly(
         chosen,
         to_stderr(quiet),
-        jobs=jobs or len(os.sched_getaffinity(0)),
+        jobs=jobs,
         unsafe_no_sandbox=unsafe_no_sandbox,
     )
     for name in outcome.unchanged:

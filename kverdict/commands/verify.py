@@ -3,14 +3,23 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
 from kverdict import settings as settings_module
 from kverdict import verify as workflow
-from kverdict.commands.common import CONFIG_OPTION, STATUS_HELP, show
+from kverdict.commands.common import (
+    ACCELERATOR_OPTION,
+    CONFIG_OPTION,
+    FRAGMENT_OPTION,
+    JOBS_OPTION,
+    KSELFTEST_OPTION,
+    NO_SANDBOX_OPTION,
+    QUIET_OPTION,
+    STATUS_HELP,
+    show,
+)
 from kverdict.progress import to_stderr
 from kverdict.request import request_of
 
@@ -20,20 +29,14 @@ from kverdict.request import request_of
 @click.option("--tree", help="Git repository, unpacked tree, tarball, or debian:7.2.")
 @click.option("--base", help="Commit to apply to; otherwise the series says or it is guessed.")
 @click.option("-v", "--revision", type=click.IntRange(min=1), help="Revision of the series.")
-@click.option("--fragment", "fragments", multiple=True, help="Further Kconfig fragment.")
-@click.option("--accelerator", type=click.Choice(["auto", "kvm", "tcg"]))
+@FRAGMENT_OPTION
+@ACCELERATOR_OPTION
 @click.option("--bench-mib", type=click.IntRange(0, 4096), help="MiB to populate; 0: none.")
-@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Jobs of make; default: all cores.")
+@JOBS_OPTION
 @CONFIG_OPTION
 @click.option("--reach", is_flag=True, help="Configure what has the touched files compiled.")
 @click.option("--coccicheck", is_flag=True, help="Coccinelle's scripts on touched files: minutes.")
-@click.option(
-    "--kselftest",
-    "kselftests",
-    multiple=True,
-    metavar="COLLECTION:TEST",
-    help="Also run a selftest of the tree, e.g. kvm:guest_memfd_test.",
-)
+@KSELFTEST_OPTION
 @click.option(
     "--kunit",
     metavar="DIR",
@@ -46,12 +49,8 @@ from kverdict.request import request_of
     default=1,
     help="Boot each kernel so often with all cases; failing ones run again in any case.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@click.option(
-    "--unsafe-no-sandbox",
-    is_flag=True,
-    help="Run the series' code with all your rights; the report says so.",
-)
+@QUIET_OPTION
+@NO_SANDBOX_OPTION
 def verify(
     series: tuple[str, ...],
     tree: str | None,
@@ -60,7 +59,7 @@ def verify(
     fragments: tuple[str, ...],
     accelerator: str | None,
     bench_mib: int | None,
-    jobs: int | None,
+    jobs: int,
     config: Path | None,
     reach: bool,
     coccicheck: bool,
@@ -86,7 +85,7 @@ def verify(
         fragments=fragments,
         accelerator=accelerator,
         bench_mib=bench_mib,
-        jobs=jobs or len(os.sched_getaffinity(0)),
+        jobs=jobs,
         unsafe_no_sandbox=unsafe_no_sandbox,
         repeat=repeat,
         test_each=test_each,

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
 from kverdict import settings as settings_module
-from kverdict.commands.common import CONFIG_OPTION
+from kverdict.commands.common import (
+    CONFIG_OPTION,
+    JOBS_OPTION,
+    QUIET_OPTION,
+)
 from kverdict.errors import ExitStatus
 from kverdict.progress import to_stderr
 from kverdict.text import printable
@@ -24,9 +27,9 @@ from kverdict.watchstate import State, load
 @click.option("--lei", is_flag=True, help="Find mails with the local `lei q`.")
 @click.option("--interval", type=click.FloatRange(min=1), help="Seconds between two rounds.")
 @click.option("--daily-limit", type=click.IntRange(min=1), help="Series that a day may begin.")
-@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Jobs of make; default: all cores.")
+@JOBS_OPTION
 @click.option("--list", "listed", is_flag=True, help="Only list what it knows, and end.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@QUIET_OPTION
 @CONFIG_OPTION
 def watch(
     queries: tuple[str, ...],
@@ -35,7 +38,7 @@ def watch(
     lei: bool,
     interval: float | None,
     daily_limit: int | None,
-    jobs: int | None,
+    jobs: int,
     listed: bool,
     quiet: bool,
     config: Path | None,
@@ -55,7 +58,7 @@ def watch(
     options = Options(
         queries=queries or chosen.watch.queries,
         tree=tree,
-        jobs=jobs or len(os.sched_getaffinity(0)),
+        jobs=jobs,
         interval=interval or chosen.watch.interval,
         daily_limit=daily_limit or chosen.watch.daily_limit,
         lei=lei,
