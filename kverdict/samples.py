@@ -12,9 +12,6 @@ import statistics
 from collections.abc import Sequence
 from enum import Enum
 
-from scipy import stats
-from scipy.special import betaln
-
 MOST_REPEATS = 100
 LEVEL = 0.01  # of each test; both directions are asked, so that "no" is an answer too
 FEWEST_ROUNDS = 5
@@ -40,7 +37,11 @@ def missed(bad: int, asked: int, times: int) -> float:
     failures of ten do not stand for certainty.
     """
     known_bad, known_good = bad + 0.5, asked - bad + 0.5
-    return math.exp(betaln(known_bad, known_good + times) - betaln(known_bad, known_good))
+    return math.exp(_log_beta(known_bad, known_good + times) - _log_beta(known_bad, known_good))
+
+
+def _log_beta(a: float, b: float) -> float:
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
 
 
 def repeats_needed(bad: int, asked: int, error: float) -> int:
@@ -97,6 +98,8 @@ def counts_above(rounds: Sequence[float], limit: float, tolerance: float) -> Abo
 
 def sample_above(rounds: Sequence[float], limit: float) -> Above:
     """Times against a fixed limit: the one-sided binomial (sign) test at LEVEL, both ways."""
+    from scipy import stats  # a second, and only benchmarks in time need it
+
     over = sum(value > limit for value in rounds)
     if len(rounds) < FEWEST_ROUNDS:
         return Above.OPEN
@@ -108,6 +111,8 @@ def sample_above(rounds: Sequence[float], limit: float) -> Above:
 
 def rises_above(rounds: Sequence[float], before: Sequence[float], factor: float) -> Above:
     """Times against another sample's, scaled: the Mann-Whitney U test at LEVEL, both ways."""
+    from scipy import stats
+
     if min(len(rounds), len(before)) < FEWEST_ROUNDS:
         return Above.OPEN
     scaled = [value * factor for value in before]

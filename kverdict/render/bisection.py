@@ -14,7 +14,6 @@ from kverdict import __version__
 from kverdict.bisection import Answer, Bisection, Role
 from kverdict.errors import UserError
 from kverdict.render.bisectsummary import HTML, JSON, TEXT, WORDS
-from kverdict.render.picture import data_url, steps_svg
 from kverdict.render.report import STYLE, page_environment
 from kverdict.render.templates import Folders, check_syntax, fill, source
 from kverdict.runs import write_atomically
@@ -48,6 +47,9 @@ def render_again(folder: Path, *, templates: Folders) -> Bisection:
 
 def html(bisection: Bisection, *, templates: Folders) -> str:
     """One page that loads nothing and runs nothing; its style sheet is allowed by digest."""
+    # Here, since matplotlib takes most of a second, and most commands draw nothing.
+    from kverdict.render.picture import data_url, steps_svg
+
     ours = page_environment(templates)
     style = source(ours, STYLE)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()

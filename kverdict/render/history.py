@@ -6,13 +6,13 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
-from matplotlib import rc_context
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from kverdict.models import BenchRow
 from kverdict.render.formats import INSTRUCTIONS
+from kverdict.render.picture import reproducible
 
 # Legible on a white page and on a dark one.
 _INK, _LINE, _BAND = "#7d8590", "#0969da", "#58a6ff"
@@ -30,7 +30,7 @@ def bench_svg(points: Sequence[tuple[int, BenchRow]], limit: float | None) -> by
     unit = "M instructions" if rows[0].unit == INSTRUCTIONS else "ms"
     low = [row.minimum / _SCALE for row in rows]
     high = [row.maximum / _SCALE for row in rows]
-    with rc_context({"svg.hashsalt": "kverdict", "svg.fonttype": "none"}):
+    with reproducible():
         figure = Figure(figsize=(9, 2.4))
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()

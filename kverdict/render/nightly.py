@@ -16,8 +16,6 @@ from kverdict.drafts import Draft, to_eml
 from kverdict.heads import HeadState
 from kverdict.nights import Night, Nights, Tonight
 from kverdict.render import nights_view as view
-from kverdict.render.history import bench_svg
-from kverdict.render.picture import data_url
 from kverdict.render.report import STYLE, page_environment
 from kverdict.render.templates import Folders, check_syntax, fill, source
 from kverdict.runs import write_atomically, write_links
@@ -85,6 +83,10 @@ def _environment(templates: Folders) -> SandboxedEnvironment:
 
 
 def _picture(bench: view.Bench) -> str:
+    # Here, since matplotlib takes most of a second, and many a night has nothing to draw.
+    from kverdict.render.history import bench_svg
+    from kverdict.render.picture import data_url
+
     return data_url(bench_svg(bench.points, bench.limit))
 
 

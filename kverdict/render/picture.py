@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import io
+from contextlib import AbstractContextManager
 
 from matplotlib import rc_context
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -19,7 +20,11 @@ _MARKS = {
     Answer.BAD: ("X", "#cf222e"),
     Answer.SKIP: ("_", "#9a6700"),
 }
-_STYLE = {"svg.hashsalt": "kverdict", "svg.fonttype": "none", "font.family": "sans-serif"}
+
+
+def reproducible() -> AbstractContextManager[None]:
+    """The same ids each time, and text as text."""
+    return rc_context({"svg.hashsalt": "kverdict", "svg.fonttype": "none"})
 
 
 def steps_svg(bisection: Bisection) -> bytes:
@@ -32,7 +37,7 @@ def steps_svg(bisection: Bisection) -> bytes:
         for number, step in enumerate(asked, start=1)
         if step.position is not None
     ]
-    with rc_context({"svg.hashsalt": "kverdict", "svg.fonttype": "none"}):
+    with reproducible():
         figure = Figure(figsize=(9, 1.2 + 0.22 * len(asked)))
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
