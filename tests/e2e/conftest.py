@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -112,6 +113,19 @@ def linux_7_2(cache: Path) -> tuple[Path, str]:
     """Our repository with the tree that all these tests work on, and its one commit."""
     tree = open_tree(TREE, cache=cache, progress=Silent())
     return tree.repo, tree.head
+
+
+@pytest.fixture(scope="session")
+def users_repository(cache: Path) -> Path:
+    """Where the histories are that a test gives as a tree; each test has a branch of its own.
+
+    One for all, and in the same place in each session: a repository has a slot of its own, and
+    the base is built in each slot once.
+    """
+    repo = cache / "test-repos/linux.git"
+    shutil.rmtree(repo, ignore_errors=True)
+    repo.parent.mkdir(exist_ok=True)
+    return repo
 
 
 @pytest.fixture(scope="session")

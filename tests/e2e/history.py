@@ -22,30 +22,35 @@ _IDENTITY = {
 
 @dataclass(frozen=True)
 class History:
-    """A bare repository that borrows the objects of another; its branch is ``topic``."""
+    """A branch of a bare repository that borrows the objects of another one."""
 
     repo: Path
+    branch: str
 
     @classmethod
-    def on(cls, source: Path, commit: str, repo: Path) -> History:
+    def on(cls, source: Path, commit: str, repo: Path, branch: str = "topic") -> History:
         subprocess.run(["git", "init", "-q", "--bare", str(repo)], check=True)
         alternates = repo / "objects/info/alternates"
         alternates.write_text(f"{source / 'objects'}\n")
-        history = cls(repo)
-        history.git("update-ref", "refs/heads/topic", commit)
-        history.git("symbolic-ref", "HEAD", "refs/heads/topic")
+        history = cls(repo, branch)
+        history.git("update-ref", f"refs/heads/{branch}", commit)
+        history.git("symbolic-ref", "HEAD", f"refs/heads/{branch}")
         history.git("read-tree", commit)
         return history
 
     def git(self, *args: str, stdin: str = "") -> str:
-        env = {**os.environ, **_IDENTITY, "GIT_DIR": str(self.repo)}
+        ours = {
+            "GIT_DIR": str(self.repo),
+            "GIT_INDEX_FILE": str(self.repo / f"{self.branch}.index"),
+        }
+        env = {**os.environ, **_IDENTITY, **ours}
         done = subprocess.run(
             ["git", *args], env=env, input=stdin, capture_output=True, text=True, check=True
         )
         return done.stdout
 
     def read(self, path: str) -> str:
-        return self.git("show", f"topic:{path}")
+        return self.git("show", f"{self.branch}:{path}")
 
     def commit(self, subject: str, changes: dict[str, tuple[str, str]], body: str = "") -> str:
         """One commit that replaces text, which must stand there exactly once, in some files."""
@@ -56,11 +61,11 @@ class History:
             self.git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}")
         tree = self.git("write-tree").strip()
         message = f"{subject}\n\n{body}\nSigned-off-by: Test Author <author@example.org>\n"
-        made = self.git("commit-tree", tree, "-p", "topic", stdin=message).strip()
-        self.git("update-ref", "refs/heads/topic", made)
+        made = self.git("commit-tree", tree, "-p", self.branch, stdin=message).strip()
+        self.git("update-ref", f"refs/heads/{self.branch}", made)
         return made
 
     def series(self, base: str, folder: Path) -> list[str]:
         """Patch files for everything since ``base``."""
-        self.git("format-patch", "-q", "--thread", "-o", str(folder), f"{base}..topic")
+        self.git("format-patch", "-q", "--thread", "-o", str(folder), f"{base}..{self.branch}")
         return [str(path) for path in sorted(folder.glob("*.patch"))]

@@ -55,10 +55,10 @@ class Real:
 
 
 @pytest.fixture(scope="module")
-def real(linux_7_2: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Real:
+def real(linux_7_2: tuple[Path, str], users_repository: Path) -> Real:
     """On the port: a slower write_end, a flaky write_begin, a build failure, the culprit."""
     source, base = linux_7_2
-    history = History.on(source, base, tmp_path_factory.mktemp("history") / "linux.git")
+    history = History.on(source, base, users_repository, "bisected")
     mail = (PATCHES / "gmem-write-v7-port.mbx").read_text()
     history.git("apply", "--cached", stdin=mail[mail.index("diff --git") :])
     real = Real(history, {})
@@ -79,7 +79,7 @@ def real(linux_7_2: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) 
     real.commit("lose the last page", BEFORE_END, BEFORE_END.replace("> i", ">= i"))
     real.commit("document after", f"{WORDS} ", f"{WORDS}  ", API)
     real.harmless(11)
-    real.named["tip"] = history.git("rev-parse", "topic").strip()
+    real.named["tip"] = history.git("rev-parse", "bisected").strip()
     return real
 
 

@@ -65,16 +65,17 @@ def test_a_patch_that_breaks_the_build_and_the_next_that_repairs_it(
 
 
 def test_a_warning_that_another_one_replaces_is_seen(
-    history: History, linux_7_2: tuple[Path, str], pipeline: Pipeline
+    linux_7_2: tuple[Path, str], users_repository: Path, pipeline: Pipeline
 ) -> None:
     """As many warnings as before, and one of them is new."""
+    history = History.on(*linux_7_2, users_repository, "warned")
     base = history.commit("KVM: old", {GMEM: (INIT, "\tint unused_before;\n\n" + INIT)})
     new = {GMEM: ("\tint unused_before;\n", "\tint unused_after;\n")}
     history.commit("KVM: new", new)
     # What only W=1 warns of (scripts/Makefile.warn): advice, and the checker that ran is named.
     first = history.read(GMEM).splitlines(keepends=True)[0]
     history.commit("KVM: W=1", {GMEM: (first, first + "static const int made_for_w1 = 1;\n")})
-    ended = pipeline("verify", "--tree", str(history.repo), f"{base}..topic")
+    ended = pipeline("verify", "--tree", str(history.repo), f"{base}..warned")
     assert ended.status == 1, ended.stdout + ended.stderr
     report = ended.verdict
     old = report["base_evaluation"]["build"]["warnings"]

@@ -177,10 +177,10 @@ def test_a_warning_on_the_console_counts_although_all_cases_pass(
 
 
 def test_a_rev_range_of_the_user_s_tree_and_the_tree_stays_as_it_was(
-    pipeline: Pipeline, linux_7_2: tuple[Path, str], tmp_path: Path
+    pipeline: Pipeline, linux_7_2: tuple[Path, str], users_repository: Path
 ) -> None:
     repo, head = linux_7_2
-    history = History.on(repo, head, tmp_path / "user.git")
+    history = History.on(repo, head, users_repository, "commented")
     declaration = "static struct vfsmount *kvm_gmem_mnt;\n"
     history.commit(
         "KVM: guest_memfd: a harmless comment", {GMEM: (declaration, "/* One. */\n" + declaration)}
@@ -191,7 +191,9 @@ def test_a_rev_range_of_the_user_s_tree_and_the_tree_stays_as_it_was(
         return {str(path): path.read_bytes() for path in files}
 
     before = state()
-    ended = pipeline("verify", "--tree", str(history.repo), "--bench-mib", "0", f"{head}..topic")
+    ended = pipeline(
+        "verify", "--tree", str(history.repo), "--bench-mib", "0", f"{head}..commented"
+    )
     assert ended.status == 0, ended.stdout + ended.stderr
     assert ended.verdict["base"]["how"] == "rev range"
     assert ended.verdict["verdict"]["counts"]["UNTESTABLE"] > 0  # no write() there

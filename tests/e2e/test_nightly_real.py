@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -34,12 +33,11 @@ class Trees:
     """A repository with a branch for each tree, and the command that looks at them."""
 
     home: Path
-    history: History
+    repo: Path
 
     def grow(self, branch: str, *subjects: str, culprit: str = "") -> dict[str, str]:
         """Commits on a branch, by subject; one of them loses the last page."""
-        self.history.git("update-ref", "refs/heads/topic", f"refs/heads/{branch}")
-        self.history.git("read-tree", branch)
+        history = History(self.repo, branch)
         made = {}
         for subject in subjects:
             if subject == culprit:
@@ -47,8 +45,7 @@ class Trees:
             else:
                 name = re.sub(r"\W", "_", f"{branch}_{subject}")
                 change = (PLACE, f"static const int {name} __used = 1;\n{PLACE}")
-            made[subject] = self.history.commit(f"KVM: guest_memfd: {subject}", {GMEM: change})
-        self.history.git("update-ref", f"refs/heads/{branch}", "refs/heads/topic")
+            made[subject] = history.commit(f"KVM: guest_memfd: {subject}", {GMEM: change})
         return made
 
     def nightly(self) -> subprocess.CompletedProcess[str]:
@@ -66,23 +63,19 @@ class Trees:
 
 @pytest.fixture(scope="module")
 def trees(
-    linux_7_2: tuple[Path, str], cache: Path, tmp_path_factory: pytest.TempPathFactory
+    linux_7_2: tuple[Path, str], users_repository: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Trees:
-    source, base = linux_7_2
-    repo = cache / "test-repos/nightly.git"
-    shutil.rmtree(repo, ignore_errors=True)
-    repo.parent.mkdir(exist_ok=True)
-    history = History.on(source, base, repo)
     mail = (PATCHES / "gmem-write-v7-port.mbx").read_text()
-    history.git("apply", "--cached", stdin=mail[mail.index("diff --git") :])
-    history.commit("KVM: guest_memfd: port of write()", {})
     home = tmp_path_factory.mktemp("nightly")
-    made = Trees(home, history)
+    made = Trees(home, users_repository)
     for branch in ("first", "second"):
-        history.git("update-ref", f"refs/heads/{branch}", "refs/heads/topic")
+        history = History.on(*linux_7_2, users_repository, branch)
+        history.git("apply", "--cached", stdin=mail[mail.index("diff --git") :])
+        history.commit("KVM: guest_memfd: port of write()", {})
         made.grow(branch, "begin")
+    tree = json.dumps(str(users_repository))
     rows = "".join(
-        f'[[nightly.trees]]\nname = "{name}"\ntree = {json.dumps(str(repo))}\nrefs = ["{name}"]\n'
+        f'[[nightly.trees]]\nname = "{name}"\ntree = {tree}\nrefs = ["{name}"]\n'
         for name in ("first", "second")
     )
     (home / "pipeline.toml").write_text(
