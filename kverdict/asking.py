@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from kverdict import samples
 from kverdict.bisection import Answer, Role, Step
 from kverdict.bisectrequest import BisectRequest, CheckRequest
-from kverdict.errors import UserError
+from kverdict.errors import PatchError, UserError
 from kverdict.evaluate import Engine, OtherTests
 from kverdict.findings.suite import list_cases
 from kverdict.line import Line
@@ -34,6 +34,7 @@ from kverdict.question import (
 from kverdict.settings import Settings
 from kverdict.stages import selftests
 from kverdict.stages.selftests import Named
+from kverdict.text import shorten
 from kverdict.trees import Tree
 from kverdict.verify import engine_of
 
@@ -53,6 +54,16 @@ class Patience(Frozen):
         if self.flaky is not None and bad and good:
             return good + bad + other >= self.flaky
         return bad >= self.bad or good + other >= self.good
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """What one commit said; None where nothing of it could be built."""
+
+    told: Told
+    count: dict[Answer, int]
+    evaluation: Evaluation | None = None
+    rounds: tuple[float, ...] = ()
 
 
 @dataclass
@@ -81,20 +92,13 @@ class Asker:
         began = time.monotonic()
         if self.engine.tree.tree_id(commit) in (self.known | self.noted):
             self.engine.progress.say(f"{role.value}: {commit[:12]}")
-        evaluation = self.evaluation_of(commit, role.value)
-        rounds: tuple[float, ...] = ()
-        told = answer(self.question, evaluation, None, reference)
-        count = dict.fromkeys(Answer, 0)
-        if told is not None:
-            count[told.answer] += 1
-        elif self.question.subject is Subject.BENCH:
-            evaluation, told, count, rounds = self._measure(evaluation, patience, reference)
-        else:
-            evaluation, told, count = self._boot(evaluation, patience, reference)
-        self.known[evaluation.tree] = evaluation
+        try:
+            heard = self._heard(self.evaluation_of(commit, role.value), patience, reference)
+        except PatchError as error:  # its Kconfig, or a Makefile, does not parse
+            heard = _Heard(_cannot_be_tested(error), dict.fromkeys(Answer, 0) | {Answer.SKIP: 1})
+        told, count = heard.told, heard.count
         said = told.answer if told.answer is not Answer.WEAK else Answer.SKIP
-        build = evaluation.build
-        assert build is not None
+        build = heard.evaluation.build if heard.evaluation is not None else None
         step = Step(
             number=number,
             role=role,
@@ -107,20 +111,35 @@ class Asker:
             other=count[Answer.SKIP],
             weak=count[Answer.WEAK],
             position=position,
-            evaluation=evaluation.key,
-            build_id=build.build_id,
-            bzimage_digest=build.bzimage_digest,
+            evaluation=heard.evaluation.key if heard.evaluation is not None else "",
+            build_id=build.build_id if build is not None else None,
+            bzimage_digest=build.bzimage_digest if build is not None else None,
             message=told.message,
-            rounds=rounds,
+            rounds=heard.rounds,
             seconds=round(time.monotonic() - began, 3),
         )
         self.engine.progress.say(f"  {said.value}: {told.why}")
         return step
 
+    def _heard(
+        self, evaluation: Evaluation, patience: Patience, reference: Reference | None
+    ) -> _Heard:
+        rounds: tuple[float, ...] = ()
+        told = answer(self.question, evaluation, None, reference)
+        count = dict.fromkeys(Answer, 0)
+        if told is not None:
+            count[told.answer] += 1
+        elif self.question.subject is Subject.BENCH:
+            evaluation, told, count, rounds = self._measure(evaluation, patience, reference)
+        else:
+            evaluation, told, count = self._boot(evaluation, patience, reference)
+        self.known[evaluation.tree] = evaluation
+        return _Heard(told, count, evaluation, rounds)
+
     def note(self, step: Step) -> None:
         """A step of before a restart: its guests were asked, those of a killed step are not."""
         if not step.evaluation:
-            return  # replayed: nothing was asked
+            return  # nothing was evaluated: it was replayed, or could not be configured
         tree = self.engine.tree.tree_id(step.commit)
         self.known.pop(tree, None)
         _, guests = self.noted.get(tree, ("", 0))
@@ -238,6 +257,11 @@ class Asker:
         return tuple(value for guest in guests for value in rounds_of(self.question.about, guest))
 
 
+def _cannot_be_tested(error: PatchError) -> Told:
+    why = f"cannot be tested: {shorten(error.problem, 200)}"
+    return Told(answer=Answer.SKIP, why=why, final=True)
+
+
 def question_of(text: str) -> Question:
     return parse(text, [case.id for case in list_cases()])
 
@@ -267,14 +291,26 @@ def asking_engine(
     return engine_of(wanted, settings, tree, progress).testing(tests)
 
 
+def has_test(question: Question, tree: Tree, commit: str) -> bool:
+    """Whether the commit has the selftest that is asked for; of other questions, True."""
+    if question.subject is not Subject.CASE or not selftests_named(question.about):
+        return True
+    return any(_in_the_tree(question, tree, commit))
+
+
+def _in_the_tree(question: Question, tree: Tree, commit: str) -> Iterator[Named]:
+    if question.subject is Subject.CASE:
+        for named in selftests_named(question.about):
+            if tree.show_file(commit, f"{selftests.HOME}/{named.collection}/Makefile") is not None:
+                yield named
+
+
 def _selftest(question: Question, tree: Tree, commit: str) -> Named | None:
     """The selftest that a case's id means: that of the folder which the tree has."""
-    if question.subject is not Subject.CASE or not selftests_named(question.about):
-        return None
-    for named in selftests_named(question.about):
-        if tree.show_file(commit, f"{selftests.HOME}/{named.collection}/Makefile") is not None:
-            return named
-    raise UserError(f"the tree has no selftest {question.about}", "e.g. kselftest.kvm.NAME")
+    found = next(_in_the_tree(question, tree, commit), None)
+    if found is None and not has_test(question, tree, commit):
+        raise UserError(f"the tree has no selftest {question.about}", "e.g. kselftest.kvm.NAME")
+    return found
 
 
 def _newest(before: Evaluation, after: Evaluation) -> Guest:

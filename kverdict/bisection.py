@@ -48,7 +48,7 @@ class Step(Frozen):
     other: int = 0  # guests with another failure
     weak: int = 0
     position: int | None = None  # among the commits between the ends, from 0, the oldest first
-    evaluation: str = ""  # key, names the folder below evaluations/; "" when it was replayed
+    evaluation: str = ""  # key, names the folder below evaluations/; "": replayed, or not built
     build_id: str | None = None
     bzimage_digest: str | None = None
     message: Annotated[str, MEASURED] = ""  # what the case said, the first line of a report

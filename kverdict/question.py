@@ -18,7 +18,7 @@ from kverdict.bisection import Answer
 from kverdict.errors import UserError
 from kverdict.evidence import identity_evidence
 from kverdict.findings.warnings import identity
-from kverdict.judgement import BAD_OUTCOMES, Proof, died_in, lost, whole_test
+from kverdict.judgement import BAD_OUTCOMES, FATAL, Proof, died_in, lost, whole_test
 from kverdict.models import (
     Build,
     CaseResult,
@@ -32,7 +32,7 @@ from kverdict.models import (
 from kverdict.samples import Above
 from kverdict.stages.selftests import Named
 from kverdict.text import shorten
-from kverdict.verdict import splat_identity
+from kverdict.verdict import causes, splat_identity
 
 KSELFTEST = "kselftest."
 METRICS = ("write", "memcpy", "ratio")
@@ -87,7 +87,7 @@ class Reference(Frozen):
 
     outcomes: tuple[Outcome, ...] = ()  # of the case, where it failed
     ends: tuple[GuestEnd, ...] = ()  # of the guests that did not come to their end
-    reports: tuple[str, ...] = ()  # identities of what those printed
+    reports: tuple[str, ...] = ()  # identities of what those died of
     error: str | None = None  # identity of the build error
     rounds: tuple[float, ...] = ()  # of the good end's benchmark
     noise: float = samples.LEAST_NOISE
@@ -186,7 +186,7 @@ def answer(
         return _of_case(question.about, guest, reference)
     if question.subject is Subject.BOOT:
         return _of_boot(guest, reference)
-    return _of_console(question.about, guest)
+    return _of_console(question, guest)
 
 
 def reference_of(
@@ -208,7 +208,7 @@ def reference_of(
     return Reference(
         outcomes=tuple(dict.fromkeys(outcomes)),
         ends=tuple(dict.fromkeys(guest.end for guest in dead)),
-        reports=tuple(dict.fromkeys(id for guest in dead for id in _reports(guest))),
+        reports=tuple(dict.fromkeys(id for guest in dead for id in _died_of(guest))),
     )
 
 
@@ -244,7 +244,8 @@ def _doubt(evaluation: Evaluation, build: Build, guest: Guest) -> str | None:
     if not guest.console_scanned:
         return "the console could not be scanned"
     proof = identity_evidence(evaluation.commit[:12], build, guest)
-    answered = any(case.outcome is not Outcome.NOT_RUN for case in guest.cases) or guest.bench
+    booted = guest.end is GuestEnd.DONE  # which is an answer as well
+    answered = any(case.outcome is not Outcome.NOT_RUN for case in guest.cases) or booted
     if proof.proof is Proof.FAILS or (proof.proof is Proof.OPEN and answered):
         return proof.text
     return None
@@ -303,7 +304,7 @@ def _of_death(guest: Guest, reference: Reference | None) -> Told:
         return Told(answer=answer, why=f"ends otherwise: {how}")
     if vanished(guest):
         return Told(answer=Answer.WEAK, why=how)
-    if reference.reports and guest.splats and not set(_reports(guest)) & set(reference.reports):
+    if reference.reports and guest.splats and not set(_died_of(guest)) & set(reference.reports):
         return Told(answer=Answer.SKIP, why=f"another crash: {how}")
     return Told(answer=Answer.BAD, why=how, message=splat.title if splat is not None else "")
 
@@ -313,15 +314,22 @@ def vanished(guest: Guest) -> bool:
     return guest.end in _LOST and lost(guest)
 
 
-def _of_console(fingerprint: str, guest: Guest) -> Told:
+def _of_console(question: Question, guest: Guest) -> Told:
     for splat in guest.splats:
-        if splat_identity(splat) == fingerprint:
+        if splat_identity(splat) == question.about:
             during = f" (during {splat.during})" if splat.during else ""
             why = f"{splat.kind.value}: {shorten(splat.title, 160)}{during}"
             return Told(answer=Answer.BAD, why=why, message=splat.title)
-    if guest.end is GuestEnd.DONE:
-        return Told(answer=Answer.GOOD, why="the console does not have it")
-    return _of_death(guest, None)
+    if guest.end is not GuestEnd.DONE:
+        return _of_death(guest, None)
+    for case in question.during or ():
+        result = next((item for item in guest.cases if item.id == case), None)
+        if result is None or result.outcome is Outcome.SKIP:
+            why = f"{case}, in which it comes, was skipped"
+            return Told(answer=Answer.SKIP, why=why, final=True)
+        if result.outcome in (Outcome.ERROR, Outcome.NOT_RUN):
+            return Told(answer=Answer.WEAK, why=f"{case}, in which it comes, did not run")
+    return Told(answer=Answer.GOOD, why="the console does not have it")
 
 
 def _last_words(guest: Guest) -> Splat | None:
@@ -329,8 +337,12 @@ def _last_words(guest: Guest) -> Splat | None:
     return guest.splats[0] if guest.splats else None
 
 
-def _reports(guest: Guest) -> tuple[str, ...]:
-    return tuple(splat_identity(splat) for splat in guest.splats)
+def _died_of(guest: Guest) -> tuple[str, ...]:
+    """Identities; a warning that every commit prints is not among them, nor the panic that comes
+    after every oops."""
+    told = causes(guest.splats)
+    fatal = [splat for splat in told if splat.kind in FATAL]
+    return tuple(splat_identity(splat) for splat in fatal or told)
 
 
 # --- benchmarks -----------------------------------------------------------------------------------

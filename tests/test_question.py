@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kverdict.bisection import Answer
 from kverdict.errors import UserError
-from kverdict.models import Evaluation, Guest, GuestEnd, Outcome
+from kverdict.models import Evaluation, Guest, GuestEnd, Outcome, Splat, SplatKind
 from kverdict.question import (
     Question,
     Reference,
@@ -249,6 +249,32 @@ def test_a_boot(one: Guest, reference: Reference | None, expected: Answer) -> No
     assert say(BOOT, one, reference).answer is expected
 
 
+OOPS = factories.splat(kind=SplatKind.OOPS, fingerprint="oops-A")
+OTHER_OOPS = factories.splat(kind=SplatKind.OOPS, fingerprint="oops-B")
+AFTER = factories.panic(fingerprint="of every oops", title="Fatal exception in interrupt")
+WARNED = factories.splat(fingerprint="of every commit")
+
+
+@pytest.mark.parametrize(
+    ("died", "expected"),
+    [
+        ((OOPS, AFTER), Answer.BAD),
+        ((WARNED, OOPS, AFTER), Answer.BAD),
+        ((OTHER_OOPS, AFTER), Answer.SKIP),
+        ((WARNED, OTHER_OOPS, AFTER), Answer.SKIP),
+        ((WARNED, *PANIC["splats"]), Answer.SKIP),
+    ],
+)
+def test_what_came_before_a_death_or_after_it_does_not_make_it_the_same(
+    died: tuple[Splat, ...], expected: Answer
+) -> None:
+    end = guest(cases=(), end=GuestEnd.PANIC, splats=(WARNED, OOPS, AFTER))
+    reference = reference_of(BOOT, built(), (end,), factories.build())
+    assert reference.reports == ("oops-A",)
+    one = guest(cases=(), end=GuestEnd.PANIC, splats=died)
+    assert say(BOOT, one, reference).answer is expected
+
+
 SPLAT = factories.splat(fingerprint="f1f1")
 ANOTHER = factories.splat(fingerprint="0000")
 
@@ -268,6 +294,31 @@ ANOTHER = factories.splat(fingerprint="0000")
 )
 def test_a_console(one: Guest, expected: Answer) -> None:
     assert say(CONSOLE, one, None).answer is expected
+
+
+@pytest.mark.parametrize(
+    ("one", "expected", "final"),
+    [
+        (guest(Outcome.PASS), Answer.GOOD, False),
+        (guest(Outcome.FAIL), Answer.GOOD, False),  # it ran to its end, and nothing was printed
+        (guest(Outcome.SKIP), Answer.SKIP, True),
+        (guest(cases=()), Answer.SKIP, True),
+        (guest(Outcome.ERROR), Answer.WEAK, False),
+        (guest(Outcome.NOT_RUN), Answer.WEAK, False),
+        (guest(Outcome.SKIP, splats=(SPLAT,)), Answer.BAD, False),
+    ],
+)
+def test_a_console_without_the_case_that_prints(one: Guest, expected: Answer, final: bool) -> None:
+    seen = factories.splat(fingerprint="f1f1", during="pwrite.page")
+    question = CONSOLE.narrowed(guest(splats=(seen,)))
+    assert question is not None and question.guests == ("pwrite.page",)
+    told = say(question, one, None)
+    assert (told.answer, told.final) == (expected, final)
+
+
+def test_a_kernel_that_does_not_say_which_it_is_answers_nothing() -> None:
+    for question in (BOOT, CONSOLE):
+        assert say(question, guest(cases=(), build_id=None), None).answer is Answer.WEAK
 
 
 def test_a_report_without_a_fingerprint_goes_by_its_function() -> None:
