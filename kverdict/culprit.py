@@ -7,13 +7,15 @@ from collections.abc import Collection
 from pathlib import Path
 
 from kverdict.bare import in_use
-from kverdict.bisection import Commit, Step
-from kverdict.git import Repository
+from kverdict.bisection import Answer, Commit, Step
+from kverdict.git import Repository, failure_of
 from kverdict.models import AppliedPatch, FileReach, ReachState
+from kverdict.question import Question, Subject, selftests_named
 from kverdict.reach import compiled_anything, reach
 from kverdict.text import counted
 
 _MOST_NAMED = 3
+_CONFLICT = 1  # exit status of git-merge-tree(1); others are errors
 
 
 def describe(repo: Path, sha: str) -> Commit:
@@ -48,8 +50,10 @@ def without(repo: Path, tip: str, culprit: str) -> str | None:
         merged = repository.run(
             "merge-tree", "--write-tree", "--no-messages", tip, undone.text.strip(), check=False
         )
-        if not merged.ok:
+        if merged.returncode == _CONFLICT:
             return None
+        if not merged.ok:
+            raise failure_of(merged)
         tree = merged.text.splitlines()[0]
         message = f'Revert "{known.subject}"\n\nThis reverts commit {culprit}.\n'
         made = repository.run("commit-tree", tree, "-p", tip, stdin=message.encode(), env=env)
@@ -57,18 +61,28 @@ def without(repo: Path, tip: str, culprit: str) -> str | None:
 
 
 def suspicions(
-    commit: Commit, step: Step, parents: Collection[Step], sources: Collection[str]
+    commit: Commit,
+    step: Step,
+    parents: Collection[Step],
+    sources: Collection[str],
+    question: Question,
 ) -> tuple[str, ...]:
     """Why the commit cannot matter, each in a line; none when it can.
 
     ``sources`` are the files that its build, or its parent's, has read; empty: not known.
     """
+    if selftests_named(question.about) and any(path.startswith("tools/") for path in commit.paths):
+        return ()  # a selftest comes from the same commit as the kernel
     found = []
-    same = [parent for parent in parents if parent.bzimage_digest == step.bzimage_digest]
-    if step.bzimage_digest is not None and same:
+    kernels = {parent.bzimage_digest for parent in parents}
+    if step.bzimage_digest is not None and step.bzimage_digest in kernels:
         found.append("its kernel is its parent's to the bit: nothing that runs has changed")
+    elif step.bzimage_digest is not None and kernels and None not in kernels:
+        return ()  # whatever it touches, it makes another kernel
     if len(commit.parents) > 1:
         return tuple(found)  # what a merge brings is more than its diff
+    if question.subject is Subject.BUILD and {one.answer for one in parents} == {Answer.GOOD}:
+        return ()  # of what a build's own tools are made is not known
     patch = AppliedPatch(
         number=1, subject=commit.subject, commit=commit.sha, three_way=False, paths=commit.paths
     )

@@ -40,30 +40,44 @@ class Proven(Frozen):
 def prove(hunt: Hunt, commit: Commit) -> Proven:
     """Asks again, in fresh guests, as often as the confidence needs."""
     often = _often(hunt)
-    # Along first parents a merge stands for all that it brings.
-    before = commit.parents[:1] if hunt.session.range.first_parent else commit.parents
-    parents = [
-        hunt.ask(Role.PARENT, sha, often)
-        for sha in before
-        if sha == hunt.session.range.good or not hunt.session.is_known_good(sha)
-    ]
+    parents = [hunt.ask(Role.PARENT, sha, often) for sha in _parents(hunt, commit)]
     again = hunt.ask(Role.CULPRIT, commit.sha, often)
     evaluation = hunt.asker.evaluation_of(commit.sha, Role.CULPRIT.value)
     return Proven(
-        proofs=(_of_parents(parents), _of_culprit(again), _revert(hunt, commit, often)),
-        suspicions=suspicions(commit, again, parents, _sources(hunt.asker, commit)),
+        proofs=(_of_parents(hunt, parents), _of_culprit(again), _revert(hunt, commit, often)),
+        suspicions=suspicions(
+            commit, again, parents, _sources(hunt.asker, commit), hunt.asker.question
+        ),
         confidence=_confidence(hunt, parents),
         config_digest=evaluation.config.digest if evaluation.config is not None else None,
         console=_console(hunt, evaluation),
     )
 
 
+def _parents(hunt: Hunt, commit: Commit) -> tuple[str, ...]:
+    """Those to ask.
+
+    Along first parents a merge stands for all that it brings; of others, the sides that were
+    merged before the good end was made are not in question.
+    """
+    parents = commit.parents[:1] if hunt.session.range.first_parent else commit.parents
+    if len(parents) < 2:
+        return parents
+    good = hunt.session.range.good
+    return tuple(sha for sha in parents if sha == good or not hunt.session.is_known_good(sha))
+
+
 def _often(hunt: Hunt) -> int:
     """Guests in which a bad commit shows itself with the wanted confidence."""
-    if hunt.asker.question.subject in (Subject.BUILD, Subject.BENCH):
+    if _counted_once(hunt):
         return 1
     error = 1 - hunt.plan.confidence
     return max(hunt.plan.repeats, samples.repeats_needed(hunt.bad, hunt.asked, error))
+
+
+def _counted_once(hunt: Hunt) -> bool:
+    """Where chance has no part, or a test of its own with a level of its own."""
+    return hunt.asker.question.subject in (Subject.BUILD, Subject.BENCH)
 
 
 def _confidence(hunt: Hunt, parents: list[Step]) -> float:
@@ -83,7 +97,7 @@ def _confidence(hunt: Hunt, parents: list[Step]) -> float:
     return round(1.0 - samples.missed(hunt.bad, hunt.asked, fewest), 6)
 
 
-def _of_parents(steps: list[Step]) -> Evidence:
+def _of_parents(hunt: Hunt, steps: list[Step]) -> Evidence:
     if not steps:
         return Evidence(name="parent", proof=Proof.OPEN, text="its parents were not asked")
     worst = min(steps, key=lambda step: (Answer.BAD, Answer.SKIP, Answer.GOOD).index(step.answer))
@@ -94,6 +108,10 @@ def _of_parents(steps: list[Step]) -> Evidence:
         Proof.OPEN: "cannot be asked",
     }
     text = f"its parent {worst.commit[:12]} {words[proof]}: {_said(worst)}"
+    reached, wanted = _confidence(hunt, steps), hunt.plan.confidence
+    if proof is Proof.HOLDS and reached < wanted and not _counted_once(hunt):
+        proof = Proof.OPEN
+        text += f"; that gives a confidence of {reached:g}, and {wanted:g} is wanted"
     return Evidence(name="parent", proof=proof, text=text)
 
 

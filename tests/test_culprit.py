@@ -10,11 +10,14 @@ import pytest
 
 from kverdict.bisection import Answer, Commit, Role, Step
 from kverdict.culprit import describe, suspicions, without
+from kverdict.git import GitFailed
 from kverdict.progress import Silent
+from kverdict.question import parse
 from kverdict.trees import open_tree
 from tests.repos import ALICE, Kernel, git, kernel
 
 UTIL, GMEM = "mm/util.c", "virt/kvm/guest_memfd.c"
+WRITE, BUILD = parse("write.page", ("write.page",)), parse("build", ())
 
 
 @pytest.fixture
@@ -56,6 +59,17 @@ def test_a_revert_that_conflicts(made: Kernel) -> None:
     culprit = made.replace("break", UTIL, "util 5", "util five")
     tip = made.replace("and again", UTIL, "util five", "util FIVE")
     assert without(repo(made), tip, culprit) is None
+
+
+def test_a_revert_that_could_not_be_tried_is_no_conflict(made: Kernel) -> None:
+    culprit = made.replace("break", UTIL, "util 5", "util five")
+    tip = made.commit("elsewhere", {GMEM: "new\n"})
+    ours = repo(made)
+    blob = git(made.path, "rev-parse", f"{tip}:{UTIL}")
+    (made.path / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    made.commit("and again", {UTIL: "other\n"})
+    with pytest.raises(GitFailed):
+        without(ours, made.sha("HEAD"), culprit)
 
 
 def test_the_tip_itself_is_reverted_to_its_parent(made: Kernel) -> None:
@@ -108,8 +122,8 @@ def step(role: Role, digest: str | None) -> Step:
     ],
 )
 def test_what_cannot_matter(paths: tuple[str, ...], said: str | None) -> None:
-    bad, parent = step(Role.CULPRIT, "aa"), step(Role.PARENT, "bb")
-    found = suspicions(commit(*paths), bad, [parent], {GMEM, "include/linux/kvm_host.h"})
+    bad, parent = step(Role.CULPRIT, "aa"), step(Role.PARENT, None)
+    found = suspicions(commit(*paths), bad, [parent], {GMEM, "include/linux/kvm_host.h"}, WRITE)
     if said is None:
         assert found == ()
     else:
@@ -119,18 +133,35 @@ def test_what_cannot_matter(paths: tuple[str, ...], said: str | None) -> None:
 
 def test_a_kernel_that_is_its_parent_s() -> None:
     bad, same = step(Role.CULPRIT, "aa"), step(Role.PARENT, "aa")
-    assert "its parent's to the bit" in suspicions(commit(GMEM), bad, [same], {GMEM})[0]
-    assert (
-        suspicions(commit(GMEM), step(Role.CULPRIT, None), [step(Role.PARENT, None)], {GMEM}) == ()
-    )
+    assert "its parent's to the bit" in suspicions(commit(GMEM), bad, [same], {GMEM}, WRITE)[0]
+    bad, parent = step(Role.CULPRIT, None), step(Role.PARENT, None)
+    assert suspicions(commit(GMEM), bad, [parent], {GMEM}, WRITE) == ()
+
+
+def test_what_makes_another_kernel_matters_whatever_it_touches() -> None:
+    """objtool is built of more of tools/ than its own folder."""
+    bad, parent = step(Role.CULPRIT, "aa"), step(Role.PARENT, "bb")
+    assert suspicions(commit("tools/lib/subcmd/help.c"), bad, [parent], {GMEM}, WRITE) == ()
+    unbuilt = step(Role.CULPRIT, None)
+    assert suspicions(commit("tools/lib/subcmd/help.c"), unbuilt, [parent], {GMEM}, BUILD) == ()
+    assert suspicions(commit("tools/lib/subcmd/help.c"), unbuilt, [parent], {GMEM}, WRITE) != ()
+
+
+def test_a_selftest_is_of_the_commit_as_well() -> None:
+    bad, same = step(Role.CULPRIT, "aa"), step(Role.PARENT, "aa")
+    selftest = commit("tools/testing/selftests/kvm/guest_memfd_test.c")
+    question = parse("kselftest.kvm.guest_memfd_test", ())
+    assert suspicions(selftest, bad, [same], {GMEM}, question) == ()
+    assert len(suspicions(selftest, bad, [same], {GMEM}, WRITE)) == 2
+    assert suspicions(commit("sound/core/pcm.c"), bad, [same], {GMEM}, question) != ()
 
 
 def test_a_merge_is_more_than_its_diff() -> None:
     bad = step(Role.CULPRIT, "aa")
-    assert suspicions(commit("Documentation/x.rst", parents=2), bad, [], {GMEM}) == ()
+    assert suspicions(commit("Documentation/x.rst", parents=2), bad, [], {GMEM}, WRITE) == ()
 
 
 def test_nothing_is_known_of_what_a_build_read() -> None:
     bad = step(Role.CULPRIT, None)
-    assert suspicions(commit("sound/core/pcm.c"), bad, [], ()) == ()
-    assert suspicions(commit("Documentation/x.rst"), bad, [], ()) != ()
+    assert suspicions(commit("sound/core/pcm.c"), bad, [], (), WRITE) == ()
+    assert suspicions(commit("Documentation/x.rst"), bad, [], (), WRITE) != ()
