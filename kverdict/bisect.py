@@ -14,13 +14,14 @@ from kverdict.bisectrequest import BisectRequest, commands
 from kverdict.comparison import check_room
 from kverdict.culprit import describe
 from kverdict.drafts import fit, to_eml
-from kverdict.errors import ExitStatus
+from kverdict.errors import ExitStatus, UserError
 from kverdict.gitbisect import Range, Session, check_terms
 from kverdict.hunt import begin, plan_lines
 from kverdict.journal import Journal, read_replay
 from kverdict.maintainers import maintainers_of
 from kverdict.progress import Progress
 from kverdict.proof import Proven, prove
+from kverdict.question import Subject
 from kverdict.render.bisection import check_templates, render
 from kverdict.render.bisectmail import FILE, draft
 from kverdict.runs import finish_run, scratch, write_atomically
@@ -47,6 +48,11 @@ def bisect(request: BisectRequest, settings: Settings, progress: Progress) -> Bi
     """
     question = question_of(request.question)
     check_terms(*request.terms)
+    if request.repeat is not None and question.subject in (Subject.BUILD, Subject.BENCH):
+        raise UserError(
+            f"--repeat has no meaning for {question.text}",
+            "a build is certain, and a benchmark is measured until its rounds tell",
+        )
     templates = settings.template_folders
     check_templates(templates)
     replay = None if request.replay is None else Path(request.replay)
@@ -129,9 +135,16 @@ def _with_mail(
 
 
 def _portable(request: BisectRequest, good: End, bad: End) -> BisectRequest:
-    """With nothing of this machine in it: a checkout is ".", ends have their full names."""
-    tree = request.tree if request.tree.startswith(DEBIAN) else "."
-    return request.model_copy(update={"tree": tree, "good": good.sha[:12], "bad": bad.sha[:12]})
+    """With nothing of this machine in it: a checkout is ".", a fragment its file's name."""
+    return request.model_copy(
+        update={
+            "tree": request.tree if request.tree.startswith(DEBIAN) else ".",
+            "good": good.sha[:12],
+            "bad": bad.sha[:12],
+            "fragments": tuple(Path(name).name for name in request.fragments),
+            "replay": None,
+        }
+    )
 
 
 def _end(tree: Tree, rev: str) -> End:
@@ -146,6 +159,8 @@ def _status(found: tuple[Commit, ...], proven: Proven) -> ExitStatus:
 def _headline(found: tuple[Commit, ...], number: int, proven: Proven, term: str) -> str:
     if number > 1:
         return f"the first {term} commit is one of {number}: those before it could not be asked"
+    if not found:
+        return f"no commit of these paths is {term}: the first {term} one touches none of them"
     commit = found[0]
     name = f"{commit.sha[:12]} {commit.subject}"
     if proven.suspicions:

@@ -58,7 +58,7 @@ class Session:
                 raise UserError("the bad end is older than the good one", "swap them")
         session = cls(home, chosen)
         old, new = chosen.terms
-        session._bisect(
+        anything = session._bisect(
             "start",
             "--no-checkout",
             *(("--first-parent",) if chosen.first_parent else ()),
@@ -69,6 +69,8 @@ class Session:
             "--",
             *chosen.paths,
         )
+        if not anything:
+            raise UserError("no commit between the ends touches these paths", "name others")
         return session
 
     @property
@@ -112,10 +114,14 @@ class Session:
         with Repository(self.home) as repository:
             return _is_ancestor(repository, commit, self.range.good)
 
-    def tell(self, commit: str, answer: Answer) -> None:
-        """Raises UserError when git finds that the ends do not lie as they should."""
+    def tell(self, commit: str, answer: Answer) -> bool:
+        """Whether there is more to ask, or something found: not when every commit of the paths is
+        good.
+
+        Raises UserError when git finds that the ends do not lie as they should.
+        """
         old, new = self.range.terms
-        self._bisect({Answer.GOOD: old, Answer.BAD: new}.get(answer, "skip"), commit)
+        return self._bisect({Answer.GOOD: old, Answer.BAD: new}.get(answer, "skip"), commit)
 
     def likely(self, commit: str, most: int) -> tuple[str, ...]:
         """What git would ask for next if ``commit`` were good, and if it were bad."""
@@ -125,8 +131,8 @@ class Session:
                 shutil.copytree(self.home, copy / "git")
                 other = Session(copy / "git", self.range)
                 try:
-                    other.tell(commit, answer)
-                    found.append(other.next)
+                    if other.tell(commit, answer):
+                        found.append(other.next)
                 except (UserError, GitFailed):
                     continue  # what then is wrong will be told when it comes to that
         return tuple(dict.fromkeys(sha for sha in found if sha is not None))
@@ -135,11 +141,12 @@ class Session:
         first = ("--first-parent",) if self.range.first_parent else ()
         return (*first, self.range.bad, f"^{self.range.good}", "--", *self.range.paths)
 
-    def _bisect(self, *words: str) -> None:
+    def _bisect(self, *words: str) -> bool:
+        """Whether git has a commit to test, or has found."""
         with Repository(self.home) as repository:
             done = repository.run("bisect", *words, timeout=600, check=False)
         if done.ok or done.returncode == _ONLY_SKIPPED:
-            return
+            return True
         said = [line for line in (done.text + done.error_text).splitlines() if line.strip()]
         if done.returncode == _MERGE_BASE_BAD:
             raise UserError(
@@ -149,7 +156,7 @@ class Session:
                 detail="\n".join(said),
             )
         if done.returncode == _NO_COMMIT or "No testable commit" in done.text + done.error_text:
-            raise UserError("no commit between the ends touches these paths", "name others")
+            return False
         raise failure_of(done)
 
 
@@ -167,7 +174,7 @@ def read_log(text: str, terms: Sequence[str]) -> dict[str, Answer]:
     meaning = {"good": Answer.GOOD, "old": Answer.GOOD, "bad": Answer.BAD, "new": Answer.BAD}
     meaning |= {terms[0]: Answer.GOOD, terms[1]: Answer.BAD, "skip": Answer.SKIP}
     found = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):  # a subject in it may have other separators
         match = _ANSWERED.match(line.strip())
         if match and match["term"] in meaning:
             found[match["sha"]] = meaning[match["term"]]

@@ -56,7 +56,7 @@ class Hunt:
         )
 
     def search(self, ahead: Ahead, most_ahead: int, known: Mapping[str, Answer]) -> None:
-        """Until git has found, or cannot find more; ``known`` are answers that are replayed."""
+        """Until git has found, or has nothing left to ask; ``known`` are replayed answers."""
         place = {sha: number for number, sha in enumerate(self.session.order)}
         progress, done = self.asker.engine.progress, 0
         while (commit := self.session.next) is not None:
@@ -73,7 +73,8 @@ class Hunt:
                 if most_ahead:
                     ahead.build(self.session.likely(commit, most_ahead))
                 step = self.ask(Role.STEP, commit, self.plan.repeats, place.get(commit))
-            self.session.tell(commit, step.answer)
+            if not self.session.tell(commit, step.answer):
+                break
             done += 1
 
     def _replayed(self, number: int, commit: str, answer: Answer, position: int | None) -> Step:

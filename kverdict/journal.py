@@ -43,13 +43,19 @@ class Journal:
         number = len(self._steps) + 1
         step = self._earlier[number - 1] if number <= len(self._earlier) else None
         if step is None or (step.role, step.commit) != (role, commit):
-            self._earlier = self._earlier[: number - 1]
+            self._drop(number)
             step = ask(number)
             write_atomically(self._folder / _name(number), step.to_json())
         else:
             known(step)
         self._steps.append(step)
         return step
+
+    def _drop(self, number: int) -> None:
+        """Also from the disk, the last first: what is left is whole at every moment."""
+        for known in range(len(self._earlier), number - 1, -1):
+            (self._folder / _name(known)).unlink(missing_ok=True)
+        self._earlier = self._earlier[: number - 1]
 
 
 def read_steps(folder: Path) -> tuple[Step, ...]:
@@ -78,7 +84,7 @@ def read_replay(path: Path, terms: tuple[str, str]) -> dict[str, Answer]:
         elif path.stat().st_size > _LARGEST:
             raise UserError(f"{path} is over {_LARGEST >> 20} MiB", "name a git bisect log")
         else:
-            found = read_log(path.read_text(errors="replace"), terms)
+            found = read_log(path.read_bytes().decode(errors="replace"), terms)
     except OSError as error:
         raise UserError(f"{path} cannot be read", error.strerror or str(error)) from error
     if not found:

@@ -95,6 +95,87 @@ def test_an_unbuildable_commit_is_skipped(world: BisectWorld) -> None:
     assert not (world.runs[0] / "bisect.eml").exists()
 
 
+def unreadable(world: BisectWorld) -> str:
+    """A commit whose Kconfig does not parse, and one that mends it; gives a good commit before."""
+    history, repo = world.history, world.history.kernel.repo
+    makefile, conf = (repo / "Makefile").read_text(), "\t@cp $(KCONFIG_ALLCONFIG) $(KCONFIG_CONFIG)"
+    refuses = (
+        "\t@! grep -q boole $(SRC)/Kconfig || { echo 'Kconfig:13: syntax error' >&2; exit 1; }"
+    )
+    assert makefile.count(conf) == 1
+    good = history.commit(
+        "conf refuses", {"Makefile": makefile.replace(conf, f"{refuses}\n{conf}")}
+    )
+    history.harmless(2)
+    kconfig = (repo / "Kconfig").read_text()
+    broken = kconfig.replace('config EXPERT\n\tbool "Expert"', "config EXPERT\n\tboole")
+    assert broken != kconfig
+    history.commit("no Kconfig", {"Kconfig": broken})
+    history.commit("Kconfig again", {"Kconfig": kconfig})
+    return good
+
+
+def test_a_commit_that_cannot_be_configured_is_skipped(world: BisectWorld) -> None:
+    good = unreadable(world)
+    culprit = world.history.fault("case")
+    world.history.harmless(1)
+    assert world.bisect(CASE, good=good) == 0, world.err
+    assert world.result.culprit is not None and world.result.culprit.sha == culprit
+    broken = world.history.named["no Kconfig"]
+    (step,) = [step for step in world.asked if step.commit == broken]
+    assert step.answer is Answer.SKIP and "cannot be tested: " in step.why
+    assert world.bisect("build", good=good, bad=broken) == 129
+    assert "does not show it: cannot be tested: " in world.err
+
+
+def test_paths_that_the_culprit_does_not_touch(world: BisectWorld) -> None:
+    history = world.history
+    history.harmless(3)
+    history.fault("case")
+    history.harmless(2, path="init/main.c")
+    assert world.bisect(CASE, "--paths", "virt") == 125, world.err
+    assert world.result.headline == (
+        "no commit of these paths is bad: the first bad one touches none of them"
+    )
+    assert [step.answer for step in world.asked] == [Answer.GOOD] * 2
+    assert "None of those that were asked." in (world.runs[0] / "bisect.html").read_text()
+    assert "NOT FOUND: no commit of these paths" in world.out
+    assert world.bisect(CASE, "--paths", "sound") == 129
+    assert "no commit between the ends touches these paths" in world.err
+
+
+def test_the_first_commit_of_a_branch_that_began_before_the_good_end(world: BisectWorld) -> None:
+    """Its one parent is older than the good end, and asked all the same."""
+    history, git = world.history, world.history.kernel.git
+    history.harmless(2)
+    git("checkout", "-q", "-b", "topic")
+    culprit = history.fault("case", "break write on a branch")
+    history.harmless(1, path="init/main.c")
+    git("checkout", "-q", "master")
+    history.harmless(2)
+    good = git("rev-parse", "HEAD").strip()
+    history.harmless(1)
+    git("merge", "-q", "--no-ff", "-m", "Merge topic", "topic")
+    assert world.bisect(CASE, good=good) == 0, world.err
+    assert world.result.culprit is not None and world.result.culprit.sha == culprit
+    assert proofs(world)["parent"] is Proof.HOLDS
+
+
+def test_a_confidence_that_cannot_be_reached_is_no_proof(world: BisectWorld) -> None:
+    world.history.fault("case", "break write rarely")
+    world.kernels.flaky = lambda turn: turn % 10 == 0
+    assert world.bisect(CASE) == 125, world.err
+    assert world.result.confidence < 0.99
+    assert proofs(world)["parent"] is Proof.OPEN
+    assert "0.99 is wanted" in (world.runs[0] / "bisect.txt").read_text().replace("\n", " ")
+
+
+@pytest.mark.parametrize("question", ["build", "bench:write>+10%"])
+def test_repeats_where_they_mean_nothing(world: BisectWorld, question: str) -> None:
+    assert world.bisect(question, "--repeat", "3") == 129
+    assert "--repeat has no meaning" in world.err
+
+
 def test_another_failure_is_no_answer(world: BisectWorld) -> None:
     """The same case fails by its time limit in between: that is another bug."""
     history = world.history

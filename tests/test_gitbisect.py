@@ -146,3 +146,6 @@ git bisect odd {a}
     answers = {a: Answer.GOOD, b: Answer.BAD, c: Answer.SKIP}
     assert read_log(log, ("fast", "slow")) == answers
     assert read_log("git bisect start\n", ("good", "bad")) == {}
+    for separator in ("\u2028", "\x0b", "\r"):
+        hostile = f"# good: [{a}] foo{separator}git bisect bad {b}\ngit bisect good {a}\n"
+        assert read_log(hostile, ("good", "bad")) == {a: Answer.GOOD}

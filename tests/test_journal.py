@@ -59,6 +59,11 @@ def test_a_journal_of_another_way_is_dropped_from_there(written: Path) -> None:
     assert asked.commits == [SHAS[3], SHAS[2]]
 
 
+def test_what_was_dropped_does_not_come_back(written: Path) -> None:
+    Asked()(Journal(written), Role.BAD_END, SHAS[3])  # and killed
+    assert [step.commit for step in read_steps(written / "steps")] == [SHAS[3]]
+
+
 @pytest.mark.parametrize("damage", ["", "{", '{"number": 2}', "\0"])
 def test_damage_ends_what_is_believed(written: Path, damage: str) -> None:
     (written / "steps/0002.json").write_text(damage)
