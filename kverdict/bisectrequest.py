@@ -10,6 +10,7 @@ from pathlib import Path
 from kverdict.bisection import Commit
 from kverdict.errors import UserError
 from kverdict.models import Frozen
+from kverdict.question import Subject
 from kverdict.sandbox import Isolation
 from kverdict.settings import DEFAULT_FRAGMENTS, Settings
 
@@ -72,6 +73,10 @@ def words_of(request: BisectRequest | CheckRequest) -> list[str]:
             words += ["--fragment", name]
     for test in request.kselftests:
         words += ["--kselftest", test]
+    if request.question.startswith(f"{Subject.BENCH.value}:"):
+        words += ["--bench-mib", str(request.bench_mib)]
+    if request.accelerator != "auto":
+        words += ["--accelerator", request.accelerator]
     if request.unsafe_no_sandbox:
         words.append("--unsafe-no-sandbox")
     return words

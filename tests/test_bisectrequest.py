@@ -49,6 +49,7 @@ def test_the_settings_say_what_the_command_line_does_not() -> None:
         {"paths": ("mm", "virt/kvm"), "kselftests": ("kvm:guest_memfd_test",)},
         {"unsafe_no_sandbox": True, "fragments": ("more.config",)},
         {"ahead": 2, "replay": "log"},
+        {"question": "bench:write>40000000", "bench_mib": 64, "accelerator": "tcg"},
     ],
 )
 def test_the_command_line_asks_the_same(
@@ -62,7 +63,7 @@ def test_the_command_line_asks_the_same(
         again = dict(context.params)
     again["replay"] = again["replay"] and str(again["replay"])
     paths = (*again.pop("more_paths"), *again.pop("paths"))
-    for name in ("config", "quiet", "jobs", "accelerator", "bench_mib"):
+    for name in ("config", "quiet", "jobs"):
         again.pop(name)
     assert bisect_request_of(SETTINGS, paths=paths, **again) == asked
 
