@@ -52,6 +52,7 @@ def fetch(
         Repository(mirror) as ours,
     ):
         refspecs = [f"+{ref}:{tracking(ref)}" for ref in refs]
+        _make_way(ours, [tracking(ref) for ref in refs])
         with progress.task(f"fetching {remote}") as task:
             ours.fetch(remote, refspecs, task=task, timeout=seconds)
         first = ours.resolve(tracking(refs[0]))
@@ -60,3 +61,11 @@ def fetch(
             # A pack for each night would make every look-up slower; nothing is pruned here.
             ours.run("repack", "--geometric=2", "-d", "-q", timeout=seconds)
     return mirror
+
+
+def _make_way(ours: Repository, wanted: Sequence[str]) -> None:
+    """A branch "topic" of before is in the way of "topic/v2" now; its commits stay in the packs."""
+    known = ours.run("for-each-ref", "--format=%(refname)", "refs/remotes/origin/").text.split()
+    for old in set(known) - set(wanted):
+        if any(new.startswith(f"{old}/") or old.startswith(f"{new}/") for new in wanted):
+            ours.run("update-ref", "--no-deref", "-d", old)

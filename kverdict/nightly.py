@@ -189,7 +189,9 @@ class _Job:
         due = [ref for ref in heads if needs_a_look(self._past(ref), heads[ref], asked)]
         if not due:
             self.progress.say(f"  no change since {_named(heads)}")
-            return None
+            # A killed nightly may have found something at a head that is back where it was.
+            begun = self._begun()
+            return self._finished(begun) if begun is not None else None
         words = {"nightly": self.tree.name, "night": self.tonight.name, "tree": self.tree.tree}
         slug = f"{HOME}-{slugify(self.tree.name)}"
         with open_run(self.settings.runs_folder, slug, dict(words), __version__) as folder:
@@ -284,7 +286,8 @@ class _Job:
         """
         head = night.heads[place]
         most = self.settings.nightly.bisections
-        for ask in to_bisect(head.found, self._past(head.ref))[:most]:
+        past = tuple(one for one in self._past(head.ref) if tree.has(one[1].commit))
+        for ask in to_bisect(head.found, past)[:most]:
             if ask.question not in {one.question for one in head.bisected}:
                 told = self._bisected(tree, ask, head, request)
                 head = head.model_copy(update={"bisected": (*head.bisected, told)})

@@ -62,6 +62,20 @@ def test_what_was_thrown_away_there_stays_here(theirs: Kernel, tmp_path: Path) -
         assert ours.commit(old).subject == "old"
 
 
+@pytest.mark.parametrize(("old", "new"), [("topic", "topic/v2"), ("topic/v1", "topic")])
+def test_a_branch_that_is_a_folder_now(theirs: Kernel, tmp_path: Path, old: str, new: str) -> None:
+    git(theirs.path, "checkout", "--quiet", "-b", old)
+    gone = theirs.commit("old", {"a": "1\n"})
+    fetched(theirs.path, tmp_path / "cache", old, "main")
+    git(theirs.path, "checkout", "--quiet", "main")
+    git(theirs.path, "branch", "--quiet", "-D", old)
+    git(theirs.path, "branch", "--quiet", new)
+    mirror = fetched(theirs.path, tmp_path / "cache", new, "main")
+    assert has(mirror, new) == theirs.sha("main")
+    with Repository(mirror) as ours:
+        assert ours.commit(gone).subject == "old"
+
+
 def test_a_missing_ref_or_repository_is_one_line(theirs: Kernel, tmp_path: Path) -> None:
     with pytest.raises(GitFailed, match="couldn't find remote ref nope"):
         fetched(theirs.path, tmp_path / "cache", "nope")
