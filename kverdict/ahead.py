@@ -6,6 +6,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -74,6 +75,10 @@ class Ahead:
                 self._done[commit].wait()
 
     def _work(self) -> None:
+        with suppress(KverdictError, OSError):  # no slot, no room: nothing is built ahead
+            self._work_off()
+
+    def _work_off(self) -> None:
         with self._engine.line() as line, scratch(self._folder, BUILDS) as folder:
             while (commit := self._queue.get()) is not None:
                 with self._lock:

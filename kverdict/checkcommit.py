@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from kverdict.asking import Asker, Patience, asking_engine, question_of
-from kverdict.bisection import Role, Step
+from kverdict.asking import Asker, Patience, asking_engine, has_test, question_of
+from kverdict.bisection import Answer, Role, Step
 from kverdict.bisectrequest import CheckRequest
 from kverdict.comparison import check_room
 from kverdict.errors import UserError
@@ -26,6 +26,12 @@ def check_commit(request: CheckRequest, settings: Settings, progress: Progress) 
     prepare(settings)
     tree = open_tree(request.tree, cache=settings.cache_folder, progress=progress)
     commit = tree.resolve(request.commit)
+    if not has_test(question, tree, commit):
+        why = f"it does not have {question.about}"
+        subject = tree.commit(commit).subject
+        return Step(
+            number=1, role=Role.STEP, commit=commit, subject=subject, answer=Answer.SKIP, why=why
+        )
     engine = asking_engine(request, settings, tree, question, commit, progress)
     with (
         engine.store.in_use(),

@@ -48,6 +48,8 @@ def test_a_commit_by_exit_status(world: BisectWorld) -> None:
         assert said in world.out
     assert check(world, CASE) == 1, "HEAD by default"
     assert check(world, "build", broken) == 1
+    assert check(world, "kselftest.kvm.guest_memfd_test", good) == 125, "git's loop goes on"
+    assert "does not have kselftest.kvm.guest_memfd_test" in world.out
     assert check(world, "build", good) == 0
     assert world.runs == [], "it needs no run's folder"
     assert not list((world.home / "cache").glob(".check.*"))
