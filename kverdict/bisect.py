@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +11,9 @@ from kverdict.asking import Asker, asking_engine, question_of
 from kverdict.bisection import Bisection, Commit, End
 from kverdict.bisectrequest import BisectRequest, commands
 from kverdict.comparison import check_room
-from kverdict.culprit import describe
+from kverdict.culprit import describe, patch_id
 from kverdict.drafts import fit, to_eml
-from kverdict.errors import ExitStatus, UserError
+from kverdict.errors import ExitStatus, KverdictError, UserError
 from kverdict.gitbisect import Range, Session, check_terms
 from kverdict.hunt import begin, plan_lines
 from kverdict.journal import Journal, read_replay
@@ -23,9 +22,10 @@ from kverdict.progress import Progress
 from kverdict.proof import Proven, prove
 from kverdict.question import Subject
 from kverdict.render.bisection import check_templates, render
-from kverdict.render.bisectmail import FILE, draft
+from kverdict.render.bisectmail import FILE, draft, linked_mail
 from kverdict.runs import finish_run, scratch, write_atomically
 from kverdict.settings import Settings
+from kverdict.stages.fetch import search_patch_id
 from kverdict.trees import DEBIAN, Tree, open_tree
 from kverdict.workplace import workplace
 
@@ -107,7 +107,7 @@ def bisect(request: BisectRequest, settings: Settings, progress: Progress) -> Bi
             commands=commands(request, found),
             portable=commands(_portable(request, good, bad), found),
         )
-        bisection = _with_mail(bisection, request, tree, folder, templates, progress)
+        bisection = _with_mail(bisection, request, tree, folder, settings, progress)
         render(bisection, folder, templates=templates)
         finish_run(folder)
     return BisectRun(folder, bisection)
@@ -118,7 +118,7 @@ def _with_mail(
     request: BisectRequest,
     tree: Tree,
     folder: Path,
-    templates: Sequence[Path],
+    settings: Settings,
     progress: Progress,
 ) -> Bisection:
     """Drafts bisect.eml when there is somebody to tell; nothing is sent."""
@@ -126,12 +126,29 @@ def _with_mail(
         return bisection
     with progress.task("who maintains it"):
         recipients = maintainers_of(tree.repo, bisection.culprit.sha, isolation=request.isolation)
-    mail = draft(bisection, recipients, templates=templates)
+    patch, note = _patch_mail(bisection.culprit, tree, settings, progress)
+    mail = draft(bisection, recipients, patch=patch, templates=settings.template_folders)
     assert mail is not None
     fitted = fit(mail)
     write_atomically(folder / FILE, to_eml(fitted.draft))
-    notes = (*([recipients.note] if recipients.note else ()), *fitted.notes)
+    notes = (*filter(None, (recipients.note, note)), *fitted.notes)
     return bisection.model_copy(update={"notes": notes})
+
+
+def _patch_mail(
+    culprit: Commit, tree: Tree, settings: Settings, progress: Progress
+) -> tuple[str | None, str]:
+    """The mail to answer: by the commit's Link:, else the archive's with its patch-id; a note."""
+    if (linked := linked_mail(culprit)) is not None:
+        return linked, ""
+    id = patch_id(tree.repo, culprit.sha)
+    if id is None:
+        return None, ""
+    try:
+        found = search_patch_id(id, settings=settings.archive, progress=progress)
+    except KverdictError as error:
+        return None, f"the mail is an answer to none: {error}"
+    return (found.message_id, "") if found is not None else (None, "the archive has no such patch")
 
 
 def _portable(request: BisectRequest, good: End, bad: End) -> BisectRequest:

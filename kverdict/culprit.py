@@ -34,6 +34,15 @@ def describe(repo: Path, sha: str) -> Commit:
     )
 
 
+def patch_id(repo: Path, sha: str) -> str | None:
+    """The stable patch-id (git-patch-id(1)) of a commit; None for a merge and an empty one."""
+    plain = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
+    with Repository(repo) as repository:
+        diff = repository.run("diff-tree", "-p", *plain, sha).stdout
+        words = repository.run("patch-id", "--stable", stdin=diff).text.split()
+    return words[0] if words else None
+
+
 def without(repo: Path, tip: str, culprit: str) -> str | None:
     """A commit that is ``tip`` with ``culprit`` reverted; None when that conflicts.
 

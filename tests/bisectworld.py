@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from kverdict import cli, elf, evaluate
+from kverdict import bisect, cli, elf, evaluate
 from kverdict.bisection import Bisection, Role, Step
 from kverdict.interrupt import Interrupted
 from kverdict.models import BenchRow, Guest, GuestEnd, Outcome
@@ -28,6 +28,7 @@ from tests import factories
 from tests.fakekernel import GMEM, FakeBoot, FakeKernel
 
 CASE = "write.page"
+CLOSED = "http://127.0.0.1:9/lkml/%s"  # an archive that nobody serves
 ROUNDS = 5
 
 
@@ -169,6 +170,7 @@ class BisectWorld:
             boot, "boot", lambda bzimage, **options: kernels.boot(bzimage, **options)
         )
         monkeypatch.setattr(evaluate, "choose_accelerator", kernels.choose)
+        monkeypatch.setattr(bisect, "search_patch_id", lambda id, **options: None)
         monkeypatch.chdir(home)
         write_settings(home)
         kernel = FakeKernel.create(home / "linux")
@@ -208,4 +210,5 @@ def write_settings(home: Path) -> None:
         f"runs = {json.dumps(str(home / 'runs'))}\n"
         '[kernel]\nfragments = ["small.config"]\n'
         "[guest]\nbench_mib = 16\n"
+        f'[archive]\nmidmask = "{CLOSED}"\n'
     )

@@ -17,7 +17,9 @@ from kverdict.bisection import Answer, Bisection, Role
 from kverdict.judgement import Proof
 from kverdict.settings import HOME
 from kverdict.stable import digest
-from tests.bisectworld import CASE, BisectWorld, write_settings
+from kverdict.stages.fetch import search_patch_id
+from tests.archive.lore_double import lore_double
+from tests.bisectworld import CASE, CLOSED, BisectWorld, write_settings
 
 pytestmark = pytest.mark.host
 
@@ -68,6 +70,34 @@ def test_the_culprit_is_found_and_proven(world: BisectWorld) -> None:
     assert world("report", str(folder)) == 0
     assert (folder / "bisect.html").read_bytes() == page
     assert "FOUND: first bad commit" in world.out
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_mail_that_it_was_made_from_is_found_by_its_patch_id(
+    world: BisectWorld, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    culprit = world.history.fault("case")
+    world.history.harmless(1)
+    mail = world.history.kernel.git("format-patch", "-1", "--stdout", culprit).partition("\n")[2]
+    posted = f"Message-ID: <posted-1@dev.example>\nTo: kvm@vger.example\n{mail}"
+    monkeypatch.setattr("kverdict.bisect.search_patch_id", search_patch_id)
+    with lore_double([posted.encode()] if there else []) as archive:
+        settings = world.home / "pipeline.toml"
+        settings.write_text(settings.read_text().replace(CLOSED, archive.midmask))
+        assert world.bisect(CASE) == 0, world.err
+    draft = (world.runs[0] / "bisect.eml").read_text()
+    assert ("\nIn-Reply-To: <posted-1@dev.example>\n" in draft) is there
+    assert ("the archive has no such patch" in world.result.notes) is not there
+
+
+def test_an_archive_that_does_not_answer_is_told(
+    world: BisectWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.history.fault("case")
+    monkeypatch.setattr("kverdict.bisect.search_patch_id", search_patch_id)
+    assert world.bisect(CASE) == 0, world.err
+    assert any(note.startswith("the mail is an answer to none: ") for note in world.result.notes)
+    assert "In-Reply-To" not in (world.runs[0] / "bisect.eml").read_text()
 
 
 def test_an_unbuildable_commit_is_skipped(world: BisectWorld) -> None:

@@ -29,6 +29,7 @@ from kverdict.runs import finish_run, open_run, read_state, write_atomically
 from kverdict.settings import Settings, load
 from kverdict.stages import boot
 from tests import factories
+from tests.bisectworld import CLOSED
 from tests.fakekernel import GMEM, HEADER, INIT_SHARED, FakeBoot, FakeKernel
 from tests.repos import git
 
@@ -76,6 +77,7 @@ class World:
             f"{self.extra}cache = {json.dumps(str(self.home / 'cache'))}\n"
             f"runs = {json.dumps(str(self.runs))}\n"
             '[kernel]\nfragments = ["small.config"]\n[guest]\nbench_mib = 0\n'
+            f'[archive]\nmidmask = "{CLOSED}"\n'
             f"[nightly]\n{keys}{self.trees}"
         )
 

@@ -23,12 +23,16 @@ _LINK = re.compile(
 )
 
 
-def draft(bisection: Bisection, recipients: Recipients, *, templates: Folders) -> Draft | None:
-    """None unless a culprit was proven: nobody is told of a suspicion."""
+def draft(
+    bisection: Bisection, recipients: Recipients, *, patch: str | None, templates: Folders
+) -> Draft | None:
+    """None unless a culprit was proven: nobody is told of a suspicion.
+
+    ``patch`` is the message-id of the mail that the culprit was made from, when that is known.
+    """
     culprit = bisection.culprit
     if culprit is None or not bisection.proven:
         return None
-    patch = patch_mail(culprit)
     body = fill(
         page_environment(templates),
         TEMPLATE,
@@ -46,7 +50,7 @@ def draft(bisection: Bisection, recipients: Recipients, *, templates: Folders) -
     )
 
 
-def patch_mail(commit: Commit) -> str | None:
+def linked_mail(commit: Commit) -> str | None:
     """The message-id of the mail that the commit was made from, from its Link: trailers.
 
     patch.msgid.link is for that alone (b4's and git's recipes); of the others the last one counts,

@@ -26,6 +26,7 @@ from kverdict.stages.build import BZIMAGE
 from kverdict.trees import open_tree
 from kverdict.verify import engine_of
 from kverdict.worktrees import checkout
+from tests.bisectworld import CLOSED
 
 TREE = "debian:7.2"
 PATCHES = HOME / "patches"
@@ -74,7 +75,9 @@ class Pipeline:
 
     def __call__(self, *args: str) -> Ended:
         settings = self.home / "pipeline.toml"
-        settings.write_text(f"runs = {json.dumps(str(self.runs))}\n")
+        settings.write_text(
+            f'runs = {json.dumps(str(self.runs))}\n[archive]\nmidmask = "{CLOSED}"\n'
+        )
         before = self._folders()
         done = subprocess.run(
             [sys.executable, str(HOME / "pipeline.py"), *args],

@@ -17,6 +17,7 @@ import pytest
 from kverdict.errors import ExitStatus
 from kverdict.gc import run_folders
 from kverdict.nights import Night, Nights
+from tests.bisectworld import CLOSED
 from tests.fakekernel import GMEM, FakeKernel
 from tests.faults.launcher import Plan
 from tests.faults.world import KILLED, Event, Server, serving
@@ -37,6 +38,7 @@ def settings(home: Path) -> str:
     return (
         f"cache = {json.dumps(str(home / 'cache'))}\nruns = {json.dumps(str(home / 'runs'))}\n"
         '[kernel]\nfragments = ["small.config"]\n[guest]\nbench_mib = 0\n'
+        f'[archive]\nmidmask = "{CLOSED}"\n'
         f"[nightly]\n{trees}"
     )
 

@@ -20,7 +20,7 @@ from kverdict.drafts import to_eml
 from kverdict.judgement import Evidence, Proof
 from kverdict.maintainers import Recipients
 from kverdict.render.bisection import html, render, text
-from kverdict.render.bisectmail import draft, patch_mail
+from kverdict.render.bisectmail import draft, linked_mail
 from kverdict.render.bisectsummary import summary
 from kverdict.render.picture import steps_svg
 from kverdict.settings import HOME
@@ -151,14 +151,14 @@ def test_candidates_that_are_not_proven() -> None:
         assert "There is no single commit to prove" in shown
         assert "another" in shown and "bisect.eml" not in shown
     assert summary(several, Path("run"))[0].startswith("NOT FOUND: ")
-    assert draft(several, Recipients(), templates=TEMPLATES) is None
+    assert draft(several, Recipients(), patch=None, templates=TEMPLATES) is None
 
 
 def test_a_suspicion_is_told_and_nobody_is_written_to() -> None:
     suspect = bisection(suspicions=("it touches no code: a.rst",), exit_status=125)
     assert "It may not be the culprit: it touches no code" in html(suspect, templates=TEMPLATES)
     assert "!      it touches no code" in text(suspect, templates=TEMPLATES)
-    assert draft(suspect, Recipients(), templates=TEMPLATES) is None
+    assert draft(suspect, Recipients(), patch=None, templates=TEMPLATES) is None
     assert any("it touches no code" in line for line in summary(suspect, Path("run")))
 
 
@@ -194,7 +194,7 @@ def test_hostile_text_acts_nowhere(tmp_path: Path) -> None:
     assert "<script" not in page and page.count("&lt;script&gt;") > 8
     for shown in (page, text(hostile(), templates=TEMPLATES), *summary(hostile(), tmp_path)):
         assert "\x1b" not in shown and "\u202e" not in shown
-    mail = draft(hostile(), Recipients(people=(HOSTILE,)), templates=TEMPLATES)
+    mail = draft(hostile(), Recipients(people=(HOSTILE,)), patch=None, templates=TEMPLATES)
     assert mail is not None
     raw = to_eml(mail)
     assert b"\x1b" not in raw and "\u202e".encode() not in raw
@@ -237,7 +237,8 @@ def test_the_mail() -> None:
         people=("Paolo <p@example.org>", "Alice Example <alice@example.org>"),
         lists=("kvm@vger.kernel.org",),
     )
-    mail = draft(bisection(candidates=(said,)), people, templates=TEMPLATES)
+    found = bisection(candidates=(said,))
+    mail = draft(found, people, patch=linked_mail(said), templates=TEMPLATES)
     assert mail is not None
     read = email.message_from_bytes(to_eml(mail), policy=policy.default)
     assert read["To"].addresses[0].addr_spec == "alice@example.org"
@@ -262,7 +263,7 @@ def test_the_mail() -> None:
 
 def test_a_flaky_one_says_how_often() -> None:
     plan = bisection().plan.model_copy(update={"rate": 0.3, "asked": 10})
-    mail = draft(bisection(plan=plan), Recipients(), templates=TEMPLATES)
+    mail = draft(bisection(plan=plan), Recipients(), patch=None, templates=TEMPLATES)
     assert mail is not None and "3 of 10 guests" in mail.body.replace("\n", " ")
 
 
@@ -282,4 +283,4 @@ def test_a_flaky_one_says_how_often() -> None:
     ],
 )
 def test_the_mail_of_a_patch(links: tuple[str, ...], expected: str | None) -> None:
-    assert patch_mail(commit(message="\n".join(("subject", "", *links)))) == expected
+    assert linked_mail(commit(message="\n".join(("subject", "", *links)))) == expected
