@@ -25,7 +25,7 @@ from scripts.soak import forget
 from tests.e2e.conftest import PATCHES, TREE, Pipeline
 from tests.faults.world import lost_worktrees, scratch, wait_for_orphans
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 SERIES = str(PATCHES / "gmem-write-v7-port.mbx")
 LOOK_EVERY = 0.002  # seconds
