@@ -15,7 +15,7 @@ from kverdict.disk import (
     build_need,
     require,
 )
-from kverdict.errors import UserError
+from kverdict.errors import PatchError, UserError
 from kverdict.evaluate import Engine
 from kverdict.git import Repository
 from kverdict.judgement import Report
@@ -39,6 +39,7 @@ from kverdict.request import Request
 from kverdict.runs import (
     write_atomically,
 )
+from kverdict.stages.configure import UnknownSymbol
 from kverdict.trees import Tree
 from kverdict.verdict import judge
 
@@ -168,7 +169,10 @@ def _reaching(engine: Engine, applied: Applied, folder: Path) -> tuple[Engine, t
     """An engine whose configuration has compiled what the series touches, and what that takes."""
     with engine.line() as line:
         files = files_to_plan(applied.patches, _gone(engine, applied))
-        plans = engine.plan(applied.tip, line, files)
+        try:
+            plans = engine.plan(applied.tip, line, files)
+        except UnknownSymbol:
+            return engine, ()  # the base's configuration tells whose mistake that is
     text = reach_fragment(plans)
     if not text:
         return engine, ()
@@ -219,18 +223,26 @@ def _evaluate_patches(
 ) -> tuple[Evaluation, ...]:
     """Each patch is built on top of the one before; the last one boots, or each."""
     total = len(applied.patches)
-    return tuple(
-        engine.evaluate(
-            patch.commit,
-            f"patch {patch.number}/{total}",
-            line,
-            evaluations,
-            strangers=series.kind is not SourceKind.REV_RANGE,
-            boots=request.repeat if request.test_each or patch.number == total else 0,
-            lint=_touched_sources(applied),
-        )
-        for patch in applied.patches
-    )
+    found = []
+    for patch in applied.patches:
+        describe = f"patch {patch.number}/{total}"
+        try:
+            evaluation = engine.evaluate(
+                patch.commit,
+                describe,
+                line,
+                evaluations,
+                strangers=series.kind is not SourceKind.REV_RANGE,
+                boots=request.repeat if request.test_each or patch.number == total else 0,
+                lint=_touched_sources(applied),
+            )
+        except UnknownSymbol as error:
+            raise PatchError(  # the base, which was configured before, has it
+                f"{describe} leaves no {error.symbol}, which {error.place} asks for",
+                "write `# optional: why` above it there, or name a fragment of your own",
+            ) from error
+        found.append(evaluation)
+    return tuple(found)
 
 
 def _touched_sources(applied: Applied) -> tuple[str, ...]:

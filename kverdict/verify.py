@@ -15,6 +15,7 @@ from kverdict.evaluate import Engine, OtherTests, recipe_of
 from kverdict.exports.files import export
 from kverdict.git import Repository
 from kverdict.judgement import Report
+from kverdict.kconfig import fragment
 from kverdict.memory import recall
 from kverdict.models import (
     BaseChoice,
@@ -38,7 +39,7 @@ from kverdict.stages.base import choose_base
 from kverdict.stages.boot import Limits
 from kverdict.stages.checks import check
 from kverdict.trees import Tree, open_tree
-from kverdict.workplace import workplace
+from kverdict.workplace import prepare, workplace
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,14 @@ def verify(request: Request, settings: Settings, progress: Progress) -> Run:
         _export(report, folder, settings, progress)
         finish_run(folder)
     return Run(folder, report)
+
+
+def check_wanted(request: Request, settings: Settings, progress: Progress) -> None:
+    """Raises what any series would meet: a mistake about folders, tree, fragments or settings."""
+    prepare(settings)
+    check_templates(settings.template_folders)
+    tree = open_tree(request.tree, cache=settings.cache_folder, progress=progress)
+    fragment.read(engine_of(request, settings, tree, progress).fragments)
 
 
 def _export(report: Report, folder: Path, settings: Settings, progress: Progress) -> None:

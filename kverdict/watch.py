@@ -235,28 +235,43 @@ class Watch:
             save(self.runs, memory.put(begun.with_(tries=entry.tries)))  # no fault of the series
             raise
         except KverdictError as error:
-            return self._stopped(memory, begun, error)
+            return self._stopped(memory, begun, request, error)
         return self._verified(memory, begun, run)
 
-    def _stopped(self, memory: Memory, entry: Entry, error: KverdictError) -> Memory:
+    def _stopped(
+        self, memory: Memory, entry: Entry, request: Request, error: KverdictError
+    ) -> Memory:
         """Whose trouble it is decides whether it goes on, and whether the others do."""
         line = one_line(str(error))
         if isinstance(error, PatchError) or error.status in ABOUT_THE_SERIES:
             return self._give_up(memory, entry, line)
         again = entry.with_(trouble=line)
-        if error.status in ARCHIVE or isinstance(error, UserError):
+        common = self._met_by_all(request, error)
+        if error.status in ARCHIVE:
             again = again.with_(tries=entry.tries - 1)
+        elif common is not None and isinstance(error, UserError):
+            # The mended settings make another request.
+            again = again.with_(tries=entry.tries - 1, request=None)
         memory = memory.put(again)
         save(self.runs, memory)
         if error.status in ARCHIVE:
             raise _ArchiveTrouble(error)
-        if isinstance(error, UserError) or error.status in (
-            ExitStatus.DISK_FULL,
-            ExitStatus.TOOL_MISSING,
-        ):
-            raise error
+        if common is not None:
+            raise common
         self._say(entry.subject, entry.revision, line)
         return memory
+
+    def _met_by_all(self, request: Request, error: KverdictError) -> KverdictError | None:
+        """The trouble that the other series would meet, too; None when it is of this one."""
+        if error.status in (ExitStatus.DISK_FULL, ExitStatus.TOOL_MISSING):
+            return error
+        if not isinstance(error, UserError):
+            return None
+        try:
+            workflow.check_wanted(request, self.settings, self.progress)
+        except KverdictError as common:
+            return common
+        return None
 
     def _give_up(self, memory: Memory, entry: Entry, why: str) -> Memory:
         memory = memory.put(entry.with_(state=State.FAILED, trouble=why))

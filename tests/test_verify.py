@@ -530,6 +530,21 @@ def test_a_kconfig_that_does_not_parse_is_the_patch_s_fault(world: World) -> Non
     assert "the tree's Kconfig does not parse: Kconfig:13: syntax error" in world.err
 
 
+@pytest.mark.parametrize("more", [[], ["--reach"]])
+def test_a_symbol_that_only_the_base_has_was_taken_away_by_the_patch(
+    world: World, more: list[str]
+) -> None:
+    symbol = "config KVM_SW_PROTECTED_VM\n"
+    renamed = ("Kconfig", symbol, symbol.replace("SW_", "SOFT_"))
+    patch = world.kernel.series(world.home / "patches", renamed)
+    assert world.verify(patch, *more) == 125
+    assert (
+        "kverdict: patch 1/1 leaves no CONFIG_KVM_SW_PROTECTED_VM, which small.config:1 asks for: "
+        "write `# optional: why` above it there, or name a fragment of your own\n"
+    ) in world.err
+    assert world.runs() == []
+
+
 def test_usage_errors_are_not_bad_series(world: World) -> None:
     assert world("verify") == 129
     assert world("no-such-command") == 129

@@ -28,10 +28,13 @@ from kverdict import watch as workflow
 from kverdict.errors import ExitStatus, InfraError, UserError
 from kverdict.interrupt import Interrupted
 from kverdict.models import Guest
-from kverdict.progress import Silent
+from kverdict.progress import Progress, Silent
+from kverdict.request import Request
+from kverdict.settings import Settings
 from kverdict.stages import boot
+from kverdict.verify import Run, check_wanted, verify
 from kverdict.watch import Options, Watch
-from kverdict.watchstate import Entry, Memory, State, load
+from kverdict.watchstate import Entry, Memory, State, load, save
 from tests.archive.lore_double import WEB_PAGE, LoreDouble, lore_double
 from tests.archive.public_inbox import deliver, public_inbox
 from tests.archive.recorded import message_id
@@ -326,17 +329,18 @@ def test_a_killed_watch_goes_on_and_gives_up_what_always_kills_it(world: World) 
         assert world.states() == {"KVM: add write v1": "given up"}
 
 
-def test_killed_after_the_verdict_it_is_not_verified_again(world: World) -> None:
+@pytest.mark.parametrize("tries", [1])
+def test_killed_after_the_verdict_it_is_not_verified_again(world: World, tries: int) -> None:
     with double_of(world, world.post("add write", ADD_WRITE)):
         world.fake.change = stopping(Killed)
         with pytest.raises(Killed):
             world.watch()
-        begun = (world.runs_folder / "watch.json").read_bytes()
+        (begun,) = load(world.runs_folder).of(State.BEGUN)
         world.fake.change = going_on
         assert world.watch() == 0, world.err
         (run,) = world.runs()
         boots = len(world.fake.calls)
-        (world.runs_folder / "watch.json").write_bytes(begun)
+        save(world.runs_folder, Memory().put(begun.with_(tries=tries)))
         assert world.watch() == 0, world.err
         assert world.states() == {"KVM: add write v1": "done"}
         assert (world.runs(), len(world.fake.calls)) == ([run], boots)
@@ -495,6 +499,48 @@ def test_a_mistake_of_the_user_is_no_verdict_on_a_series(world: World) -> None:
         (entry,) = world.entries
         assert (entry.state, entry.tries) == (State.BEGUN, 0)
         assert "nowhere is missing" in entry.trouble
+        assert world.watch() == 0, world.err
+        assert world.states() == {"KVM: add write v1": "done"}
+
+
+def test_a_series_that_takes_a_symbol_away_stops_no_other(world: World) -> None:
+    symbol = "config KVM_SW_PROTECTED_VM\n"
+    mails = [
+        *world.post("rename", ("Kconfig", symbol, symbol.replace("SW_", "SOFT_"))),
+        *world.post("add write", ADD_WRITE),
+    ]
+    with double_of(world, mails):
+        assert world.watch() == 0, world.err
+        assert world.states() == {"KVM: rename v1": "given up", "KVM: add write v1": "done"}
+        assert "leaves no CONFIG_KVM_SW_PROTECTED_VM, which small.config:1 asks for" in world.out
+
+
+def test_what_looks_like_a_mistake_is_tried_five_times_and_stops_no_other(world: World) -> None:
+    """Each base is another: that one lacks a symbol says nothing of the others."""
+
+    def odd(request: Request, settings: Settings, progress: Progress) -> Run:
+        if "odd" in request.series[0]:
+            raise UserError("small.config:1: this kernel has no CONFIG_KVM_SW_PROTECTED_VM")
+        return verify(request, settings, progress)
+
+    world.monkeypatch.setattr(
+        workflow, "workflow", SimpleNamespace(verify=odd, check_wanted=check_wanted)
+    )
+    with double_of(world, [*world.post("odd", COMMENT), *world.post("add write", ADD_WRITE)]):
+        for tries in range(1, 6):
+            assert world.watch() == 0, world.err
+            assert world.states() == {"KVM: odd v1": "begun", "KVM: add write v1": "done"}
+            assert [one.tries for one in world.entries if one.state is State.BEGUN] == [tries]
+        assert world.watch() == 0, world.err
+        assert world.states() == {"KVM: odd v1": "given up", "KVM: add write v1": "done"}
+
+
+def test_a_fragment_that_is_gone_ends_the_watch(world: World) -> None:
+    with double_of(world, world.post("add write", ADD_WRITE)):
+        (world.home / "small.config").unlink()
+        assert world.watch() == ExitStatus.USAGE
+        assert "there is no Kconfig fragment 'small.config'" in world.err
+        assert [(one.state, one.tries) for one in world.entries] == [(State.BEGUN, 0)]
 
 
 def test_without_a_query_or_a_tree_nothing_is_asked(world: World) -> None:

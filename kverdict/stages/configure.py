@@ -51,6 +51,15 @@ _CONF_ERROR = re.compile(r"^(?P<place>[^\s:]+:\d+):(?! ?warning:) ?(?P<message>.
 _UNKNOWN = re.compile(r"warning: unknown symbol: (\w+)$", re.MULTILINE)
 
 
+class UnknownSymbol(UserError):
+    """A required symbol that this tree does not have; where others have it, that says more."""
+
+    def __init__(self, goal: Goal, remedy: str) -> None:
+        self.place = f"{goal.file}:{goal.line}"
+        self.symbol = f"CONFIG_{goal.name}"
+        super().__init__(f"{self.place}: this kernel has no {self.symbol}", remedy)
+
+
 def configure(
     src: Path,
     obj: Path,
@@ -61,9 +70,10 @@ def configure(
 ) -> ConfigProof:
     """Writes ``obj``/.config, only when it changes, and says what became of each request.
 
-    Raises UserError for a fragment that is malformed or asks for a symbol that this tree does not
-    have, PatchError when the kernel's own conf refuses the tree's Kconfig, ToolMissing, and
-    InfraError for the rest.  A request that is not met is no error: its state is DIFFERS.
+    Raises UserError for a fragment that is malformed, UnknownSymbol when it asks for one that this
+    tree does not have, PatchError when the kernel's own conf refuses the tree's Kconfig,
+    ToolMissing, and InfraError for the rest.  A request that is not met is no error: its state is
+    DIFFERS.
     """
     goals = fragment.read(fragments)
     _need_tools()
@@ -328,10 +338,7 @@ def _refuse_unknown(goals: Sequence[Goal], unknown: Mapping[str, tuple[str, ...]
         if goal.name in unknown and not goal.optional:
             close = unknown[goal.name]
             remedy = f"did you mean {' or '.join(close)}?" if close else "remove it"
-            raise UserError(
-                f"{goal.file}:{goal.line}: this kernel has no CONFIG_{goal.name}",
-                f"{remedy} (or write `# optional: why` above it)",
-            )
+            raise UnknownSymbol(goal, f"{remedy} (or write `# optional: why` above it)")
 
 
 def _proof(goal: Goal, values: dict[str, str], found: _Found) -> SymbolProof:
