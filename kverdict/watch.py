@@ -217,11 +217,11 @@ class Watch:
 
     def _verify(self, memory: Memory, entry: Entry) -> Memory:
         """One series to its verdict; what stops it is written down."""
-        if entry.tries >= TRIES:
-            return self._give_up(memory, entry, f"it ended {TRIES} times without a verdict")
         request = self._request_of(entry)
         if (known := self._finished(request)) is not None:
             return self._verified(memory, entry, known)
+        if entry.tries >= TRIES:
+            return self._give_up(memory, entry, f"it ended {TRIES} times without a verdict")
         if entry.state is State.QUEUED:
             memory = memory.count(self.clock())
         begun = entry.with_(

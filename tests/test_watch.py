@@ -329,7 +329,7 @@ def test_a_killed_watch_goes_on_and_gives_up_what_always_kills_it(world: World) 
         assert world.states() == {"KVM: add write v1": "given up"}
 
 
-@pytest.mark.parametrize("tries", [1])
+@pytest.mark.parametrize("tries", [1, 5])
 def test_killed_after_the_verdict_it_is_not_verified_again(world: World, tries: int) -> None:
     with double_of(world, world.post("add write", ADD_WRITE)):
         world.fake.change = stopping(Killed)
