@@ -103,11 +103,12 @@ def thread_from_archive(message_id: str) -> tuple[list[EmailMessage], dict[str, 
     Through liblore, because b4's own wrapper gives None for each error.
     """
     raw = ask(lambda: b4.get_lore_node().get_mbox_by_msgid(message_id, nocache=True))
-    mails = b4.split_and_dedupe_pi_results(raw)
-    for mail in mails:
-        drop_unreadable_headers(mail)
-    if not mails:
+    there = b4.split_and_dedupe_pi_results(raw)
+    if not there:
         raise Ended("nonsense", "there is no mail in it")
+    mails = readable(there)
+    if message_id in map(id_of, there) and message_id not in map(id_of, mails):
+        raise Ended("refused", "its subject cannot be read")
     # b4 takes "[PATCH 1/1]" for a lone patch and leaves out the cover letter that it answers.
     first = cover_of(mails, message_id) or message_id
     thread: list[EmailMessage] | None = b4.get_strict_thread(mails, first)
@@ -160,7 +161,8 @@ def mails_from_file(path: Path) -> list[EmailMessage]:
     mails: list[EmailMessage] = []
     for raw in liblore.utils.split_mbox_as_bytes(path.read_bytes()):
         mail = liblore.utils.parse_message(raw)
-        drop_unreadable_headers(mail)
+        if not readable([mail]):
+            continue
         if not has_usable_id(mail):
             # git format-patch writes one only when it threads.
             del mail["Message-ID"]
@@ -180,6 +182,25 @@ def drop_unreadable_headers(mail: EmailMessage) -> None:
             mail.get_all(name)
         except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, MessageError):
             del mail[name]
+
+
+def readable(mails: Iterable[EmailMessage]) -> list[EmailMessage]:
+    """Those that b4 can read, without the headers that nobody can."""
+    kept = []
+    for mail in mails:
+        drop_unreadable_headers(mail)
+        if has_readable_subject(mail):
+            kept.append(mail)
+    return kept
+
+
+def has_readable_subject(mail: EmailMessage) -> bool:
+    """b4 takes "v" and any number of digits for a revision, int() no more than 4300 of them."""
+    try:
+        b4.LoreSubject(str(mail.get("Subject", "")))
+    except ValueError:
+        return False
+    return True
 
 
 def has_usable_id(mail: EmailMessage) -> bool:
@@ -334,7 +355,7 @@ def newest_in_archive(mails: list[EmailMessage]) -> int:
         found = b4.mbox.get_extra_series(list(mails), direction=1, nocache=True)[known:]
     except (OSError, EOFError, zlib.error, ValueError, LookupError, liblore.LibloreError):
         return 0  # an archive without a search index is still good for the thread
-    subjects = [b4.LoreSubject(mail.get("Subject", "")) for mail in found]
+    subjects = [b4.LoreSubject(mail.get("Subject", "")) for mail in readable(found)]
     return max((subject.revision for subject in subjects if not subject.reply), default=0)
 
 
@@ -509,7 +530,7 @@ def patch_id_task(request: Answer) -> Answer:
     """The mail in the archive whose diff has that id, in its latest revision, ready for git am."""
     wanted = request["patch_id"]
     raw = ask(lambda: b4.get_lore_node().get_mbox_by_query(f"patchid:{wanted}", nocache=True))
-    mails = b4.split_and_dedupe_pi_results(raw)
+    mails = readable(b4.split_and_dedupe_pi_results(raw))
     mend_dates(mails)
     # The archive's word is not enough: the id is computed again from what it sent.
     found = [
@@ -534,9 +555,7 @@ def search_task(request: Answer) -> Answer:
         raw = Path(request["mbox"]).read_bytes()
     else:
         raw = found_in_archive(request["query"])
-    mails = b4.split_and_dedupe_pi_results(raw) if raw else []
-    for mail in mails:
-        drop_unreadable_headers(mail)
+    mails = readable(b4.split_and_dedupe_pi_results(raw)) if raw else []
     mails = [mail for mail in mails if has_usable_id(mail)]
     mend_dates(mails)
     hits = [hit for hit in map(describe_hit, mails) if hit is not None]
@@ -644,8 +663,7 @@ def replies_task(request: Answer) -> Answer:
         # A thread may be long and its mails huge: only what can be one of them is parsed.
         if any(id.encode() in raw[:HEAD_AT_MOST] for id in wanted):
             mail = liblore.utils.parse_message(raw)
-            drop_unreadable_headers(mail)
-            if has_usable_id(mail):
+            if readable([mail]) and has_usable_id(mail):
                 parent = b4.LoreMessage(mail)
                 if parent.msgid in wanted and parent.msgid not in found:
                     found[parent.msgid] = reply_to(parent, mail)

@@ -76,6 +76,20 @@ def test_mails_without_an_id_a_sender_or_a_date() -> None:
     assert found() == {}
 
 
+def endless_revision(mail: bytes, **headers: str) -> bytes:
+    """More digits than int() takes; in encoded words no line of the mail is long."""
+    words = "\n ".join(f"=?us-ascii?q?{'1' * 60}?=" for _ in range(90))
+    subject = f"=?us-ascii?q?=5BPATCH_v1?=\n {words}\n =?us-ascii?q?=5D_endless?="
+    return changed(mail, Message_ID="<endless@x.example>", Subject=subject, **headers)
+
+
+def test_a_mail_that_b4_cannot_read_hides_no_other() -> None:
+    mail = ARCHIVE["v1-1@dev.example"]
+    assert set(found(endless_revision(mail), mail)) == {"v1-1@dev.example"}
+    (most,) = found(changed(mail, Subject=f"[PATCH v{'1' * 4300}] foo")).values()
+    assert len(str(most.revision)) == 4300
+
+
 @pytest.mark.host
 def test_a_real_public_inbox_searches_by_file_date_and_subject(tmp_path: Path) -> None:
     with public_inbox(ARCHIVE.values(), tmp_path / "archive") as midmask:
@@ -172,6 +186,35 @@ def test_a_single_numbered_patch_has_its_cover_letter(archive: LoreDouble) -> No
     archive.mails |= {"c-0@x.example": cover, "c-1@x.example": patch}
     assert whose(archive, patch) == ("c-0@x.example", 1)
     assert whose(archive, cover) == ("c-0@x.example", 1)
+
+
+def test_an_answer_that_b4_cannot_read_is_no_trouble_of_the_series(
+    archive: LoreDouble, tmp_path: Path
+) -> None:
+    one = ARCHIVE["v1-1@dev.example"]
+    answer = endless_revision(one, In_Reply_To="<v1-0@dev.example>")
+    archive.mails["endless@x.example"] = answer
+    assert whose(archive, one) == ("v1-0@dev.example", 1)
+    box = tmp_path / "thread.mbx"
+    box.write_bytes(as_mbox(*archive.mails.values()))
+    for asked in ("<v1-0@dev.example>", str(box)):
+        series = fetch(
+            [asked],
+            folder=tmp_path / "series",
+            revision=1,
+            settings=settings_for(archive),
+            progress=Silent(),
+        )
+        assert series.message_id == "v1-0@dev.example"
+    with pytest.raises(KverdictError, match="its subject cannot be read") as caught:
+        fetch(
+            ["<endless@x.example>"],
+            folder=tmp_path / "series",
+            revision=None,
+            settings=settings_for(archive),
+            progress=Silent(),
+        )
+    assert caught.value.status is ExitStatus.SERIES_REFUSED
 
 
 def test_a_hole_is_told_as_for_any_fetch(archive: LoreDouble) -> None:
