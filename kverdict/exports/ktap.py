@@ -33,9 +33,15 @@ class _Node:
 
     @property
     def mark(self) -> Mark:
-        """A test with a failing subtest fails as well; one is skipped when all of it is."""
+        """A test with a failing subtest fails as well; else its own result counts, if it has one.
+
+        One without is skipped when all of it is.
+        """
         marks = [node.mark for node in self.below.values()]
-        marks += [self.result.mark] if self.result is not None else []
+        if self.result is not None:
+            if not {Mark.FAIL, Mark.ERROR} & set(marks):
+                return self.result.mark
+            marks.append(self.result.mark)
         return min(marks, key=_WORST_FIRST.index)
 
 

@@ -64,6 +64,25 @@ def test_a_test_fails_with_its_subtest_and_may_have_no_result_itself() -> None:
     assert tests["kselftest/kselftest.k.t"].status == "ok"
 
 
+@pytest.mark.parametrize(
+    ("own", "below", "status"),
+    [
+        (Outcome.SKIP, Outcome.PASS, "SKIP"),
+        (Outcome.PASS, Outcome.SKIP, "ok"),
+        (Outcome.SKIP, Outcome.FAIL, "not ok"),
+        (Outcome.FAIL, Outcome.PASS, "not ok"),
+    ],
+)
+def test_the_result_of_a_test_counts_unless_a_subtest_fails(
+    own: Outcome, below: Outcome, status: str
+) -> None:
+    ids = {"kselftest.k.t": own, "kselftest.k.t/s": below}
+    # A skip is none of the series' doing where the base has it as well.
+    base = {id: one if one is Outcome.SKIP else Outcome.PASS for id, one in ids.items()}
+    report = report_of(on_base(GOOD | base), evaluated(GOOD | ids))
+    assert read(ktap(report).decode())["kselftest/kselftest.k.t"].status == status
+
+
 def test_strangers_words_forge_no_line_and_no_directive() -> None:
     text = ktap(hostile()).decode()
     tests = read(text)
