@@ -140,7 +140,11 @@ def _target(template: str | None, run: str) -> str | None:
     if template is None:
         return None
     url = template.replace("{run}", quote(run, safe=""))
-    if urlsplit(url).scheme not in ("http", "https") or not re.fullmatch(r"[!-~]+", url):
+    try:
+        usable = urlsplit(url).scheme in ("http", "https")
+    except ValueError:  # e.g. of a "[" without its end
+        usable = False
+    if not usable or not re.fullmatch(r"[!-~]+", url):
         raise UserError(f"patchwork.target_url makes no address: {printable(url)}", "https://...")
     if len(url) > LONGEST_URL:
         raise UserError(f"{url} is longer than {LONGEST_URL} characters", "shorten target_url")

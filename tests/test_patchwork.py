@@ -93,7 +93,9 @@ def test_the_link_names_the_run() -> None:
     assert item.check.context == "our-ci"
 
 
-@pytest.mark.parametrize("url", ["ftp://x/{run}", "{run}", f"https://{'x' * 200}", "https://a b"])
+@pytest.mark.parametrize(
+    "url", ["ftp://x/{run}", "{run}", f"https://{'x' * 200}", "https://a b", "https://[{run}"]
+)
 def test_a_link_that_patchwork_would_refuse(url: str) -> None:
     with pytest.raises(UserError):
         checks_of(KINDS["good"], RUN, PatchworkSettings(target_url=url))
