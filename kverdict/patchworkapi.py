@@ -76,8 +76,13 @@ class KnownPatch(_Answer):
     project: _Project
 
 
+class _User(_Answer):
+    id: int
+
+
 class PostedCheck(_Answer):
     id: int
+    user: _User | None = None
     state: str
     context: str
     description: str | None = None
@@ -155,13 +160,16 @@ class Patchwork:
         return self._place(f"patches/{patch}/checks/")
 
     def post(self, patch: int, check: Check) -> PostedCheck:
-        """A check that was there already, or came there with an answer that got lost, is taken.
+        """A check that stands there already, or came with an answer that got lost, is taken.
+
+        Patchwork shows the newest of each user and context: what was said before that is past.
 
         Raises UserError where the server refuses it, InfraError where it does not answer.
         """
         body = check.model_dump(mode="json", exclude_none=True)
         for attempt in range(ATTEMPTS):
-            same = [one for one in self.checks_of(patch, check.context) if one.is_of(check)]
+            newest = {one.user: one for one in self.checks_of(patch, check.context)}
+            same = [one for one in newest.values() if one.is_of(check)]
             if same:
                 return same[-1]
             reply = self._send("POST", self.checks_url(patch), json=body)

@@ -129,10 +129,31 @@ def test_what_is_there_already_is_not_posted_again(
     double: PatchworkDouble, pauses: list[float]
 ) -> None:
     double.per_page = 1
-    first = server(double, pauses).post(11, CHECK)
-    server(double, pauses).post(11, CHECK.model_copy(update={"state": State.SUCCESS}))
-    assert server(double, pauses).post(11, CHECK).id == first.id
+    server(double, pauses).post(11, CHECK)
+    other = CHECK.model_copy(update={"state": State.SUCCESS})
+    last = server(double, pauses).post(11, other)
+    assert server(double, pauses).post(11, other).id == last.id
     assert len(double.posted()) == 2
+
+
+def test_what_a_later_check_has_replaced_is_posted_again(
+    double: PatchworkDouble, pauses: list[float]
+) -> None:
+    other = CHECK.model_copy(update={"state": State.SUCCESS})
+    for check in (CHECK, other, CHECK):
+        server(double, pauses).post(11, check)
+    states = [check["state"] for _, check in double.posted()]
+    assert states == [CHECK.state.value, "success", CHECK.state.value]
+
+
+def test_the_check_of_another_user_replaces_none(
+    double: PatchworkDouble, pauses: list[float]
+) -> None:
+    first = server(double, pauses).post(11, CHECK)
+    (check,) = double.checks[11]
+    theirs = {**check, "id": 5000, "state": "success", "user": {"id": 4, "username": "other"}}
+    double.checks[11].append(theirs)
+    assert server(double, pauses).post(11, CHECK).id == first.id
 
 
 @pytest.mark.parametrize(
