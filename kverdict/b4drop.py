@@ -62,7 +62,8 @@ def drop(report: Report, folder: Path, repo: Path, page: str) -> Path:
     """Writes the findings of the run in ``folder`` for the review branch of its series in ``repo``.
 
     ``page`` leads to the report.  Returns the folder that b4 will take in.  Raises UserError when
-    there is no such branch, when b4 has that run already, and for a linked worktree.
+    there is no such branch, when b4 has that run already, when another reviewer's comments wait
+    there, and for a linked worktree.
     """
     if report.verdict.overall is Overall.TROUBLE:
         raise UserError(
@@ -75,6 +76,7 @@ def drop(report: Report, folder: Path, repo: Path, page: str) -> Path:
         raise UserError(f"b4 has taken in {folder.name} already", f"see {branch.name}")
     files = _files(report, folder, branch.message_ids, page)
     target = home / _DROPS / branch.tip
+    _check_ours(target, branch)
     with scratch(home / _DROPS, ".drop.") as draft:
         whole = draft / "whole"
         whole.mkdir()
@@ -95,6 +97,23 @@ def _git_folder(repository: Repository, repo: Path) -> Path:
             f"{repo} is a linked worktree, where b4 looks for no comments", "name the main worktree"
         )
     return home
+
+
+def _check_ours(target: Path, branch: _Branch) -> None:
+    """b4 has one folder for all who comment; what waits there is lost when it is replaced."""
+    try:
+        with (target / "identity.txt").open("rb") as stream:
+            content = stream.read(_LONGEST)
+    except (FileNotFoundError, NotADirectoryError):
+        return  # b4 takes nothing from there
+    except OSError as error:
+        raise UserError(f"{target} cannot be read", error.strerror or "remove it") from error
+    whose = content.decode(errors="replace").strip()
+    if whose != IDENTITY:
+        raise UserError(
+            f"comments by {printable(whose)} wait in {target}",
+            f"let b4 take them in first: open {branch.name} in b4 review tui",
+        )
 
 
 # --- the review branch ----------------------------------------------------------------------------

@@ -134,6 +134,16 @@ def test_what_b4_has_is_not_given_again(setting: Setting) -> None:
         setting.drop(setting.report)
 
 
+def test_comments_of_another_that_wait_there_are_kept(setting: Setting) -> None:
+    folder = setting.drop(setting.report)
+    (folder / "identity.txt").write_text("Agent <agent@example.org>\n")
+    with pytest.raises(UserError, match=r"comments by Agent <agent@example\.org> wait in"):
+        setting.drop(setting.report)
+    assert (folder / "identity.txt").read_text() == "Agent <agent@example.org>\n"
+    assert setting.open()["taken"] is True
+    assert setting.drop(setting.report).is_dir()
+
+
 def test_a_linked_worktree_and_a_bare_repository_are_refused(
     setting: Setting, tmp_path: Path
 ) -> None:
