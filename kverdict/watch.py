@@ -373,7 +373,9 @@ def found_by_lei(query: str) -> bytes:
     names = ("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
     more = {name: os.environ[name] for name in names if name in os.environ}
     done = proc.run(
-        ["lei", "q", "--no-save", "-f", "mboxrd", "--", query],
+        # As words of a command line it would be a phrase where it has blanks.
+        ["lei", "q", "--no-save", "-f", "mboxrd", "--stdin"],
+        stdin=query.encode(),
         env=proc.plain_environment(**more),
         timeout=LEI_SECONDS,
     )

@@ -270,7 +270,8 @@ def test_a_local_lei_finds_the_mails(world: World) -> None:
             ["lei", "add-external", str(archive / "inbox")], check=True, capture_output=True
         )
         try:
-            assert world.watch("--lei", f"dfn:{HEADER}") == 0, world.err
+            query = f"s:write d:20.years.ago.. dfn:{HEADER}"
+            assert world.watch("--lei", query) == 0, world.err
             assert world.states() == {"KVM: add write v1": "done"}
             assert world.watch("--lei", "dfn:no/such/file.c") == 0, world.err
         finally:
