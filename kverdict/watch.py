@@ -56,6 +56,7 @@ ABOUT_THE_SERIES = (
     ExitStatus.NO_SUCH_REVISION,
     ExitStatus.BAD_MAILBOX,
 )
+MET_BY_ALL = (ExitStatus.DISK_FULL, ExitStatus.TOOL_MISSING)
 MAY_PASS = (ExitStatus.SERIES_INCOMPLETE, ExitStatus.SERIES_NOT_FOUND)
 NOT_A_SERIES = (ExitStatus.NO_PATCHES,)
 
@@ -163,9 +164,15 @@ class Watch:
         """Of all queries, each mail once, the oldest first."""
         found: dict[str, fetch.Hit] = {}
         for query in self.options.queries:
-            with _archive():
-                for hit in self._ask(query):
-                    found.setdefault(hit.message_id, hit)
+            try:
+                hits = self._ask(query)
+            except (InfraError, PatchError) as error:
+                if error.status in MET_BY_ALL:
+                    raise
+                # Of the query, or of a mail that it found: the next round may have another answer.
+                raise _ArchiveTrouble(error) from error
+            for hit in hits:
+                found.setdefault(hit.message_id, hit)
         return sorted(found.values(), key=lambda hit: (hit.date, hit.message_id))
 
     def _ask(self, query: str) -> tuple[fetch.Hit, ...]:
@@ -263,7 +270,7 @@ class Watch:
 
     def _met_by_all(self, request: Request, error: KverdictError) -> KverdictError | None:
         """The trouble that the other series would meet, too; None when it is of this one."""
-        if error.status in (ExitStatus.DISK_FULL, ExitStatus.TOOL_MISSING):
+        if error.status in MET_BY_ALL:
             return error
         if not isinstance(error, UserError):
             return None

@@ -25,13 +25,14 @@ import pytest
 from kverdict import cli, evaluate
 from kverdict import settings as settings_module
 from kverdict import watch as workflow
-from kverdict.errors import ExitStatus, InfraError, UserError
+from kverdict.errors import ExitStatus, InfraError, KverdictError, PatchError, UserError
 from kverdict.interrupt import Interrupted
 from kverdict.models import Guest
+from kverdict.proc import CommandFailed
 from kverdict.progress import Progress, Silent
 from kverdict.request import Request
 from kverdict.settings import Settings
-from kverdict.stages import boot
+from kverdict.stages import boot, fetch
 from kverdict.verify import Run, check_wanted, verify
 from kverdict.watch import Options, Watch
 from kverdict.watchstate import Entry, Memory, State, load, save
@@ -489,6 +490,38 @@ def test_a_hole_is_given_up_after_a_day(world: World) -> None:
         archive.requests.clear()
         watch.once()
         assert [line for line in archive.requests if line.startswith("GET")] == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InfraError("the b4 process failed"),
+        PatchError("'KVM' is too big to be read", status=ExitStatus.SERIES_REFUSED),
+        CommandFailed("lei failed (exit status 1)"),
+    ],
+)
+def test_a_query_that_fails_is_asked_again_in_the_next_round(
+    world: World, error: KverdictError
+) -> None:
+    now = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
+    search = fetch.search
+    rounds: list[float] = []
+
+    def fail(query: str, **options: Any) -> tuple[fetch.Hit, ...]:
+        if not rounds:
+            raise error
+        return search(query, **options)
+
+    def sleep(seconds: float) -> None:
+        rounds.append(seconds)
+        if len(rounds) == 2:
+            raise Interrupted
+
+    world.monkeypatch.setattr(fetch, "search", fail)
+    world.monkeypatch.setattr(workflow, "time", SimpleNamespace(sleep=sleep))
+    with double_of(world, world.post("add write", ADD_WRITE)), pytest.raises(Interrupted):
+        world.by_hand(lambda: now)[0].forever()
+    assert world.states() == {"KVM: add write v1": "done"}
 
 
 # --- mistakes -------------------------------------------------------------------------------------
