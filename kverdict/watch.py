@@ -37,11 +37,13 @@ from kverdict.watchstate import (
     State,
     groups,
     load,
+    overdue,
     renewed,
     save,
     unknown,
     with_offer,
     with_trouble,
+    without_hope,
 )
 
 LOCK = ".watch.lock"
@@ -157,6 +159,9 @@ class Watch:
         for group in groups(unknown(memory, hits)):
             memory = self._look_at(memory, group)
             save(self.runs, memory)
+        for entry in overdue(memory, now):
+            self._say(entry.subject, entry.revision, entry.trouble)
+            memory = without_hope(memory, entry, now)
         save(self.runs, memory)
         return memory
 
@@ -199,7 +204,8 @@ class Watch:
                 self._say(hit.subject, hit.revision, str(error))
                 may_pass = error.status in MAY_PASS
                 line = one_line(str(error))
-                return with_trouble(memory, group, line, may_pass=may_pass, now=now)
+                left = unknown(memory, group)  # this one and those after it
+                return with_trouble(memory, left, line, may_pass=may_pass, now=now)
             if offer is None:
                 memory = memory.mark([hit.message_id], "", now)
                 continue

@@ -163,9 +163,12 @@ def with_offer(memory: Memory, offer: Offer, group: Sequence[Hit], now: datetime
 def with_trouble(
     memory: Memory, group: Sequence[Hit], trouble: str, *, may_pass: bool, now: datetime
 ) -> Memory:
-    """A series that cannot be had: one entry for all of its mails; a hole may be filled yet."""
+    """A series that cannot be had: one entry for all of its mails; a hole may be filled yet.
+
+    The first of the group is the mail that was asked for.
+    """
     hit = group[0]
-    entry = waiting_for(memory, group) or Entry(
+    fresh = Entry(
         message_id=hit.message_id,
         revision=hit.revision,
         subject=hit.subject,
@@ -173,11 +176,25 @@ def with_trouble(
         state=State.WAITING,
         found=now,
     )
-    waits = may_pass and now - entry.found < timedelta(days=HOLE_DAYS)
-    state = State.WAITING if waits else State.FAILED
     ids = tuple(one.message_id for one in group)
-    memory = memory.put(entry.with_(state=state, trouble=trouble, mails=ids))
-    return memory if waits else memory.mark(ids, entry.key, now)
+    entry = waiting_for(memory, group) or memory.entries.get(fresh.key, fresh)
+    if entry.state is not State.WAITING:
+        return memory.mark(ids, entry.key, now)  # what became of it stands
+    waits = may_pass and now - entry.found < timedelta(days=HOLE_DAYS)
+    entry = entry.with_(trouble=trouble, mails=ids)
+    return memory.put(entry) if waits else without_hope(memory, entry, now)
+
+
+def overdue(memory: Memory, now: datetime) -> list[Entry]:
+    """Those that did not get whole in time, also where no query finds their mails any more."""
+    limit = timedelta(days=HOLE_DAYS)
+    return [entry for entry in memory.of(State.WAITING) if now - entry.found >= limit]
+
+
+def without_hope(memory: Memory, entry: Entry, now: datetime) -> Memory:
+    """The series is given up, and its mails are not asked for again."""
+    memory = memory.put(entry.with_(state=State.FAILED))
+    return memory.mark(entry.mails, entry.key, now)
 
 
 def waiting_for(memory: Memory, group: Iterable[Hit]) -> Entry | None:

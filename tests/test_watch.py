@@ -492,6 +492,47 @@ def test_a_hole_is_given_up_after_a_day(world: World) -> None:
         assert [line for line in archive.requests if line.startswith("GET")] == []
 
 
+def test_a_hole_is_given_up_also_when_no_query_finds_it_any_more(world: World) -> None:
+    now = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
+    with double_of(world, world.post("add write", ADD_WRITE, COMMENT)[:2]) as archive:
+        world.by_hand(lambda: now)[0].once()
+        archive.mails.clear()
+        watch, told = world.by_hand(lambda: now + timedelta(days=1))
+        watch.once()
+        assert list(world.states().values()) == ["given up"]
+        assert "incomplete" in told[0]
+
+
+def test_the_trouble_of_a_stray_mail_takes_nothing_from_its_neighbours(world: World) -> None:
+    mails = world.post("add write", ADD_WRITE)
+    cover = message_id(mails[0])
+    stray = mail(
+        "[PATCH v1 2/9999] KVM: stray",
+        "no diff",
+        sender=message_from_bytes(mails[0])["From"],
+        Message_ID="<stray@x.example>",
+        In_Reply_To=f"<{cover}>",
+        References=f"<{cover}>",
+    ).replace(b"27 Nov 2026", b"27 Nov 2037")
+    now = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
+    offered = fetch.offered
+
+    def lost(hit: fetch.Hit, **options: Any) -> fetch.Offer | None:
+        if hit.message_id == "stray@x.example":
+            raise UserError("no mail", status=ExitStatus.SERIES_NOT_FOUND)
+        return offered(hit, **options)
+
+    world.monkeypatch.setattr(fetch, "offered", lost)
+    with double_of(world, [*mails, stray]):
+        world.by_hand(lambda: now)[0].once()
+        assert world.states() == {
+            "KVM: add write v1": "done",
+            "KVM: stray v1": "waiting for its mails",
+        }
+        world.by_hand(lambda: now + timedelta(days=1))[0].once()
+        assert world.states() == {"KVM: add write v1": "done", "KVM: stray v1": "given up"}
+
+
 @pytest.mark.parametrize(
     "error",
     [

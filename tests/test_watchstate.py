@@ -18,11 +18,13 @@ from kverdict.watchstate import (
     State,
     groups,
     load,
+    overdue,
     renewed,
     save,
     unknown,
     with_offer,
     with_trouble,
+    without_hope,
 )
 
 NOW = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
@@ -111,6 +113,25 @@ def test_a_hole_is_waited_for_and_other_trouble_is_not(
     (found,) = memory.of(*State)
     assert (found.state, found.trouble) == (expected, "a hole")
     assert (unknown(memory, group) == group) is asked_again
+
+
+def test_a_hole_that_no_query_finds_any_more_is_given_up_as_well() -> None:
+    memory = with_trouble(Memory(), [hit("1"), hit("2")], "a hole", may_pass=True, now=NOW)
+    assert overdue(memory, NOW + DAY - timedelta(seconds=1)) == []
+    (late,) = overdue(memory, NOW + DAY)
+    memory = without_hope(memory, late, NOW + DAY)
+    assert [(one.state, one.trouble) for one in memory.of(*State)] == [(State.FAILED, "a hole")]
+    assert unknown(memory, [hit("1"), hit("2")]) == []
+    assert overdue(memory, NOW + DAY) == []
+
+
+@pytest.mark.parametrize("state", [one for one in State if one is not State.WAITING])
+@pytest.mark.parametrize("may_pass", [False, True])
+def test_trouble_takes_nothing_from_what_is_known(state: State, may_pass: bool) -> None:
+    known = entry("1", state)
+    memory = with_trouble(memory_of(known), [hit("1")], "gone", may_pass=may_pass, now=NOW)
+    assert memory.of(*State) == [known]
+    assert unknown(memory, [hit("1")]) == []
 
 
 def test_a_series_that_became_whole_takes_the_place_of_what_waited() -> None:
