@@ -33,6 +33,7 @@ from kverdict.question import (
 )
 from kverdict.settings import Settings
 from kverdict.stages import selftests
+from kverdict.stages.configure import UnknownSymbol
 from kverdict.stages.selftests import Named
 from kverdict.text import shorten
 from kverdict.trees import Tree
@@ -94,7 +95,7 @@ class Asker:
             self.engine.progress.say(f"{role.value}: {commit[:12]}")
         try:
             heard = self._heard(self.evaluation_of(commit, role.value), patience, reference)
-        except PatchError as error:  # its Kconfig, or a Makefile, does not parse
+        except (PatchError, UnknownSymbol) as error:  # its Kconfig does not parse, or lacks one
             heard = _Heard(_cannot_be_tested(error), dict.fromkeys(Answer, 0) | {Answer.SKIP: 1})
         told, count = heard.told, heard.count
         said = told.answer if told.answer is not Answer.WEAK else Answer.SKIP
@@ -257,7 +258,7 @@ class Asker:
         return tuple(value for guest in guests for value in rounds_of(self.question.about, guest))
 
 
-def _cannot_be_tested(error: PatchError) -> Told:
+def _cannot_be_tested(error: PatchError | UnknownSymbol) -> Told:
     why = f"cannot be tested: {shorten(error.problem, 200)}"
     return Told(answer=Answer.SKIP, why=why, final=True)
 

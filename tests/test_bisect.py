@@ -158,6 +158,21 @@ def test_a_commit_that_cannot_be_configured_is_skipped(world: BisectWorld) -> No
     assert "does not show it: cannot be tested: " in world.err
 
 
+def test_a_commit_without_a_symbol_of_a_fragment_is_skipped(world: BisectWorld) -> None:
+    history = world.history
+    history.harmless(1)
+    kconfig = (history.kernel.repo / "Kconfig").read_text()
+    renamed = kconfig.replace("config KVM_SW_PROTECTED_VM", "config KVM_SW_GUARDED_VM")
+    assert renamed != kconfig
+    history.commit("rename it", {"Kconfig": renamed})
+    history.commit("and back", {"Kconfig": kconfig})
+    culprit = history.fault("case")
+    assert world.bisect(CASE) == 0, world.err
+    assert world.result.culprit is not None and world.result.culprit.sha == culprit
+    (step,) = [step for step in world.asked if step.commit == history.named["rename it"]]
+    assert step.answer is Answer.SKIP and "CONFIG_KVM_SW_PROTECTED_VM" in step.why
+
+
 def test_paths_that_the_culprit_does_not_touch(world: BisectWorld) -> None:
     history = world.history
     history.harmless(3)
