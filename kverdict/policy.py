@@ -25,6 +25,7 @@ class Point(Enum):
     """What can be required; docs/replies.md has the meanings."""
 
     BUILT = "built"
+    REACH = "reach"
     CONFIG = "config"
     IDENTITY = "identity"
     CONSOLE = "console"
@@ -77,6 +78,14 @@ def _built(report: Report, settings: ReplySettings) -> Held:
     total = len(report.series.patches)
     good = sum(build is not None and build.ok for build in builds)
     return _held(Point.BUILT, good == total > 0, f"{good} of {total} patches built")
+
+
+def _reach(report: Report, settings: ReplySettings) -> Held:
+    """Every touched source file is compiled; a run whose build was not asked claims nothing."""
+    lines = _evidence(report, "reach")
+    if not lines:
+        return _held(Point.REACH, True, "which files are compiled was not looked at")
+    return _all_hold(Point.REACH, lines, 1, "reach")
 
 
 def _config(report: Report, settings: ReplySettings) -> Held:
@@ -142,6 +151,7 @@ def _coverage(report: Report, settings: ReplySettings) -> Held:
 _RULES: Mapping[Point, Callable[[Report, ReplySettings], Held]] = MappingProxyType(
     {
         Point.BUILT: _built,
+        Point.REACH: _reach,
         Point.CONFIG: _config,
         Point.IDENTITY: _identity,
         Point.CONSOLE: _console,

@@ -81,6 +81,7 @@ def report(
     patches: Sequence[m.Evaluation] = (),
     *,
     warnings: tuple[m.PinnedWarning, ...] = (),
+    reach: m.Reach | None = None,
     checks: m.Checks | None = None,
     protection: tuple[str, ...] = ("bubblewrap 0.8.0",),
     **changes: Any,
@@ -115,6 +116,7 @@ def report(
         found,
         protection=protection,
         warnings=warnings,
+        reach=reach,
         checks=checks,
     )
     return Report(
@@ -122,6 +124,7 @@ def report(
         base_evaluation=before,
         patch_evaluations=found,
         warnings=warnings,
+        reach=reach,
         checks=checks,
         **parts,
     )
@@ -179,6 +182,15 @@ def good(series: m.Series) -> Report:
 def good_with_a_skip(series: m.Series) -> Report:
     cases = {"pwrite.page": PASS, "uring.write": SKIP}
     return report(series, base_with(cases), (built(1), booted(cases)))
+
+
+def good_in_part(series: m.Series) -> Report:
+    """Of two files that the series touches one is not compiled."""
+    files = (
+        m.FileReach(path=FOO, patches=(1,), state=m.ReachState.COMPILED),
+        m.FileReach(path=BAR, patches=(2,), state=m.ReachState.NOT_COMPILED, unmet=("BAR",)),
+    )
+    return report(series, reach=m.Reach(files=files))
 
 
 def bad_build(series: m.Series) -> Report:
@@ -261,6 +273,7 @@ def infra(series: m.Series) -> Report:
 KINDS: dict[str, Make] = {
     "good": good,
     "good-without-tested-by": good_with_a_skip,
+    "good-in-part": good_in_part,
     "bad-build": bad_build,
     "bad-case": bad_case,
     "bad-console": bad_console,

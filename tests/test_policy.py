@@ -57,6 +57,7 @@ def test_all_points_hold_and_the_trailer_is_offered() -> None:
     ("report", "points"),
     [
         (answered.good_with_a_skip(SERIES), ["cases"]),
+        (answered.good_in_part(SERIES), ["reach"]),
         (answered.pre_existing(SERIES), ["base"]),
         (answered.flaky(SERIES), []),
         (answered.untestable(SERIES), ["verdict"]),
@@ -85,6 +86,13 @@ def test_a_report_without_its_evidence_offers_nothing() -> None:
         "console",
         "base",
     ]
+
+
+def test_a_file_that_is_not_compiled_is_named_and_one_that_is_holds() -> None:
+    (point,) = offer(answered.good_in_part(SERIES), DEFAULT).failed
+    assert point.why == ("1 of 2 touched source files compiled; not drivers/bar.c (needs BAR)")
+    done = m.FileReach(path=answered.FOO, patches=(1,), state=m.ReachState.COMPILED)
+    assert failed(answered.report(SERIES, reach=m.Reach(files=(done,)))) == []
 
 
 @pytest.mark.parametrize("overall", [one for one in Overall if one is not Overall.GOOD])

@@ -220,6 +220,11 @@ def tested(report: Report) -> tuple[Row, ...]:
     if series.newest_revision > series.revision:
         rows.append(Row("Note", f"v{series.newest_revision} of the series exists"))
     rows.extend(_proofs("Config", evidence, ("config", "running config")))
+    rows.extend(
+        Row("Compiled", item.text)
+        for item in evidence
+        if item.name == "reach" and item.proof is not Proof.HOLDS
+    )
     if kernel := ", ".join(facts[name] for name in ("Kernel", "Compiler") if name in facts):
         rows.append(Row("Kernel", kernel))
     rows.extend(_proofs("Identity", evidence, ("identity",)))

@@ -232,6 +232,17 @@ def test_a_newer_revision_is_told() -> None:
     assert "Note      v9 of the series exists" in written(answered.good(newer))["cover@x.y"].body
 
 
+def test_what_is_not_compiled_is_told_and_what_is_goes_without_saying() -> None:
+    body = written(answered.good_in_part(a_series()))["cover@x.y"].body
+    said = " ".join(body.split())
+    assert "I applied this series, and built and booted what of it is compiled here. No" in said
+    assert "  Compiled  1 of 2 touched source files compiled; not drivers/bar.c" in body
+    done = m.FileReach(path=answered.FOO, patches=(1,), state=m.ReachState.COMPILED)
+    whole = written(answered.report(a_series(), reach=m.Reach(files=(done,))))["cover@x.y"].body
+    assert "I applied, built and booted this series. No" in whole
+    assert "Compiled" not in whole
+
+
 def test_the_sender_is_not_copied() -> None:
     mine = {**PARENTS, "cover@x.y": parent("cover@x.y", cc=("T <TERRY@tester.example>", "b@c.d"))}
     report = answered.good(a_series())
