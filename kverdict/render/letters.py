@@ -115,7 +115,7 @@ def _letter(
     found = list(findings)
     serious = [finding for finding in found if not finding.advice][:REMARKS_AT_MOST]
     hints = [finding for finding in found if finding.advice][:advice]
-    spots = _spots(report, [*serious, *hints]) if parent.message_id in _exact(report) else {}
+    spots = _spots(report, [*serious, *hints], parent.message_id)
     quotes = quote(parent.body, spots.values())
     shown = {one.spot for one in quotes}
     at: dict[Spot, list[Finding]] = defaultdict(list)
@@ -139,25 +139,31 @@ def _letter(
 # --- where a finding stands ---------------------------------------------------------------------
 
 
-def _exact(report: Report) -> frozenset[str]:
-    """The patch mails whose hunks have the lines of the files that were built.
+def _exact(report: Report) -> bool:
+    """Whether the hunks of the patch mails have the lines of the files that were built.
 
     On a base that is not the author's git moves hunks, and the mail's numbers are others.
     """
     base = report.base
     same = base.how is BaseHow.RANGE or 0 < base.blobs_total == base.blobs_matched
-    if not same or any(patch.three_way for patch in report.applied.patches):
-        return frozenset()
-    return frozenset(patch.message_id for patch in report.series.patches)
+    return same and not any(patch.three_way for patch in report.applied.patches)
 
 
-def _spots(report: Report, findings: list[Finding]) -> dict[int, Spot]:
-    """(path, line) as the finding's own patch leaves the file, by the finding's place."""
+def _spots(report: Report, findings: list[Finding], mail: str) -> dict[int, Spot]:
+    """(path, line) as the finding's own patch leaves the file, by the finding's place.
+
+    Only of the patch that ``mail`` has: in the diff of another one the number is another line's.
+    """
+    if not _exact(report):
+        return {}
+    numbers = {patch.number for patch in report.series.patches if patch.message_id == mail}
     free = defaultdict(list)
     for key, spot in _known(report):
         free[key].append(spot)
     found = {}
     for number, finding in enumerate(findings):
+        if finding.patch not in numbers:
+            continue
         if alike := free[finding.patch, finding.key]:
             # Equal messages on several lines come in one order on both sides.
             found[number] = alike.pop(0) if len(alike) > 1 else alike[0]

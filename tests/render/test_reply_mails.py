@@ -169,6 +169,18 @@ def test_equal_messages_on_two_lines_stand_each_under_its_own() -> None:
     assert body.index("> +three") < body.index("foo.c:3:")
 
 
+@pytest.mark.parametrize("patch", [1, 2])
+def test_in_a_mail_with_everything_only_its_own_patch_has_lines(patch: int) -> None:
+    """Without a cover letter the first patch's mail stands for it; line 3 of the second's file."""
+    report = answered.report(
+        a_series(cover=False), warnings=(answered.warning(3, answered.FOO, patch),)
+    )
+    body = written(report, Aim.TO_COVER)["p1@x.y"].body
+    assert ("> +three" in body) is (patch == 1)
+    assert "drivers/foo.c:3: no previous prototype" in body
+    assert f"(patch {patch})" in " ".join(body.split())
+
+
 def test_a_report_s_place_is_a_line_of_the_last_kernel_only() -> None:
     splat = make.splat(fingerprint="W", place="drivers/foo.c:3", during=None)
     guests = [make.guest(f"b1d{number}" * 10, splats=(splat,)) for number in (1, 2)]
