@@ -40,7 +40,7 @@ _MESSAGE_ID = re.compile(r"[!-;=?-~]{1,250}@[!-;=?-~]{1,250}")  # printable ASCI
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")  # a display name without quotes
 _ESCAPED_IN_MBOXRD = re.compile(rb"^(?=>*From )", re.MULTILINE)
 _DIFF = re.compile(r"diff --git |--- [a/]|@@ -")
-_VERBATIM = re.compile(r">|[ \t]|#|-- $|(?:[A-Z][A-Za-z-]*-by|Link|Closes|Fixes|Cc): ")
+_VERBATIM = re.compile(r">|\| |[ \t]|#|-- $|(?:[A-Z][A-Za-z-]*-by|Link|Closes|Fixes|Cc): ")
 _ITEM = re.compile(r"(?:[*-]|\d+[.)]) +")
 
 
@@ -120,8 +120,8 @@ def file_name(number: int, draft: Draft) -> str:
 def fold_prose(text: str, columns: int = COLUMNS) -> str:
     """Folds what is prose; a list item is continued under its text.
 
-    Quoted and indented lines, diffs (to the next empty line), trailers, commands to a tracker
-    (``#``) and words that are longer stay as they are.
+    Quoted, marked (``| ``) and indented lines, diffs (to the next empty line), trailers, commands
+    to a tracker (``#``) and words that are longer stay as they are.
     """
     lines: list[str] = []
     in_diff = False

@@ -165,6 +165,7 @@ def test_prose_is_folded() -> None:
     "line",
     [
         "> " + "quoted " * 20,
+        "| " + "console " * 20,
         "    " + "console " * 20,
         "Tested-by: " + "Name " * 20,
         "#regzbot introduced: " + "f" * 80,

@@ -372,6 +372,15 @@ def test_whatever_they_say_a_mail_comes_of_it(text: str) -> None:
         assert not any(_acts(line) for line in made.body.split("\n") if line[:1] not in (">", "|"))
 
 
+def test_a_long_line_of_a_console_stays_whole_behind_its_mark() -> None:
+    line = "[   12.345678] BUG: KASAN: slab-out-of-bounds in foo_populate_something_long+0x1f/0x2a0"
+    splat = make.splat(excerpt=f"{line}\nCall Trace:", fingerprint="x", during=None)
+    guest = make.guest("b1d2" * 10, splats=(splat,))
+    report = answered.report(a_series(), None, (answered.built(1), answered.booted(guest=guest)))
+    body = written(report)["cover@x.y"].body
+    assert f"\n| {line}\n| Call Trace:\n" in body
+
+
 def test_an_excerpt_is_short() -> None:
     shown = excerpt("line\n" * 100).split("\n")
     assert len(shown) == 13
