@@ -19,7 +19,7 @@ from kverdict.hunks import Spot, quote
 from kverdict.judgement import CaseVerdict, Finding, FindingKind, Overall, Report, guests_of
 from kverdict.models import BaseHow
 from kverdict.parents import Parent
-from kverdict.render.view import outcomes
+from kverdict.render.view import answered_on, outcomes
 from kverdict.verdict import splat_identity
 
 REMARKS_AT_MOST = 20  # in one mail
@@ -39,7 +39,8 @@ class Remark:
 
     finding: Finding
     source: str = ""  # where the case's expectation comes from
-    patched: str = ""  # "2 fail"
+    kernel: str = ""  # that shows it: "patched kernel", or "patch 1's kernel"
+    patched: str = ""  # what the case answered there: "2 fail"
     base: str = ""
     defect: str = ""
     also: tuple[str, ...] = ()
@@ -206,10 +207,12 @@ def _remarks(report: Report, findings: list[Finding]) -> Iterator[Remark]:
         if defect and finding is not by_defect[defect][0]:
             continue
         case = cases.get(finding.case or "") if finding.kind is FindingKind.CASE else None
+        kernel, runs = answered_on(finding, case) if case is not None else ("", None)
         yield Remark(
             finding=finding,
             source=case.source if case is not None else "",
-            patched=outcomes(case.patched) if case is not None else "",
+            kernel=kernel,
+            patched=outcomes(runs) if runs is not None else "",
             base=outcomes(case.base) if case is not None else "",
             defect=defect,
             also=tuple(one.case or "" for one in by_defect[defect][1:]) if defect else (),

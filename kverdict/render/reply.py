@@ -283,7 +283,6 @@ def _other(report: Report, finding: Finding) -> str:
     case = next((one for one in report.verdict.cases if one.id == finding.case), None)
     if finding.kind is not FindingKind.CASE or case is None:
         return shorten(finding.title, 200)
-    text = f"{case.id}: {case.title}"
-    return shorten(
-        f"{text} (patched: {view.outcomes(case.patched)}; base: {view.outcomes(case.base)})", 200
-    )
+    kernel, runs = view.answered_on(finding, case)
+    answers = f"{kernel}: {view.outcomes(runs)}; base: {view.outcomes(case.base)}"
+    return shorten(f"{case.id}: {finding.title} ({answers})", 200)

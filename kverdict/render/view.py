@@ -202,7 +202,8 @@ def shown_findings(report: Report) -> tuple[Shown, ...]:
 def _shown(report: Report, finding: Finding, cases: Mapping[str, JudgedCase]) -> Shown:
     case = cases.get(finding.case or "")
     if finding.kind is FindingKind.CASE and case is not None:
-        return Shown(finding, case.source, how_often(case))
+        _, runs = answered_on(finding, case)
+        return Shown(finding, case.source, how_often(case.model_copy(update={"patched": runs})))
     if finding.kind is FindingKind.CONSOLE:
         id = finding.key.removeprefix("console:")
         patched, base = (_boots_with(side.evaluation, id) for side in reversed(sides(report)))
@@ -253,6 +254,17 @@ def outcomes(runs: Runs) -> str:
     if len(names) == 1:
         return names[0]
     return ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names))
+
+
+def answered_on(finding: Finding, case: JudgedCase) -> tuple[str, Runs]:
+    """Which kernel shows a finding about a case, and what the case answered there.
+
+    What a patch in between shows, and the end does not, is no answer of the patched kernel.
+    """
+    number = finding.patch
+    if number is not None and finding.key == f"case:{case.id}@{number}":
+        return f"patch {number}'s kernel", case.each[number - 1]
+    return "patched kernel", case.patched
 
 
 def said(case: JudgedCase) -> str:

@@ -230,6 +230,29 @@ def test_cases_of_one_defect_are_one_remark() -> None:
     assert "defect.stale-memory.two, defect.stale-memory.three" in " ".join(body.split())
 
 
+@pytest.mark.parametrize(
+    ("again", "told"),
+    [
+        (m.Outcome.FAIL, "patch 1's kernel: 2 fail, base: pass)"),
+        (m.Outcome.PASS, "(patch 1's kernel: 1 fail, 1 pass; base: pass)"),
+    ],
+)
+def test_what_only_a_patch_in_between_shows_is_told_with_its_answers(
+    again: m.Outcome, told: str
+) -> None:
+    good, bad = {"pwrite.page": m.Outcome.PASS}, {"pwrite.page": m.Outcome.FAIL}
+    first = answered.built(
+        1,
+        guest=make.guest("b1d1" * 10, cases=make.cases(bad)),
+        reruns=(make.guest("b1d1" * 10, cases=make.cases({"pwrite.page": again})),),
+    )
+    report = answered.report(a_series(), answered.base_with(good), (first, answered.booted(good)))
+    (made,) = written(report).values()
+    body = " ".join(made.body.split())
+    assert "on patch 1/2, and not at the end: what pwrite.page is about" in body
+    assert told in body
+
+
 def test_many_findings_are_cut_and_counted() -> None:
     new = {f"case.{number}": m.Outcome.FAIL for number in range(50)}
     old = dict.fromkeys(new, m.Outcome.PASS)

@@ -9,6 +9,7 @@ from kverdict.judgement import CaseVerdict, JudgedCase, Report, Runs
 from kverdict.models import Guest, GuestEnd, Outcome, Splat, TestOutput
 from kverdict.render.tallies import consoles, how_often, in_short, printed, tallies
 from kverdict.render.view import seen, shown_findings
+from tests import answered
 from tests import factories as make
 
 PASS, FAIL, SKIP, CRASH = Outcome.PASS, Outcome.FAIL, Outcome.SKIP, Outcome.CRASH
@@ -70,6 +71,16 @@ def test_each_finding_says_how_often_it_was_seen() -> None:
     assert shown["case:b"] == ("fails 2 of 2, base passes 1 of 1", "")
     assert shown["console:WARN:f"] == ("seen in 2 of 3 boots, base in 0 of 1 boot", "WARN:f")
     assert shown["console:panic:f"] == ("seen in 2 of 3 boots, base in 0 of 1 boot", "panic:f")
+
+
+def test_a_case_that_fails_on_a_patch_in_between_is_seen_there() -> None:
+    first = answered.built(1, guest=make.guest("b1d1" * 10, cases=make.cases({"a": FAIL})))
+    patches = (first, answered.booted({"a": PASS}))
+    series = make.series(patches=(make.patch(1), make.patch(2)))
+    found = answered.report(series, answered.base_with({"a": PASS}), patches)
+    (one,) = shown_findings(found)
+    assert one.finding.key == "case:a@1"
+    assert one.runs == "fails 1 of 1, base passes 1 of 1"
 
 
 def test_a_guest_that_did_not_finish_says_how_the_boots_ended() -> None:
