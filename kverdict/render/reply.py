@@ -190,12 +190,12 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:].removesuffix(".")
 
 
-def excerpt(text: str, most: int = EXCERPT_AT_MOST) -> str:
+def excerpt(text: str, lines: int = EXCERPT_AT_MOST) -> str:
     """The first lines of a log, each marked; nothing in it is prose or a trailer of the mail."""
-    lines = printable(text).expandtabs().strip("\n").split("\n")
-    shown = [MARK + line[:200].rstrip() for line in lines[:most]]
-    if lines[most:]:
-        shown.append(f"{MARK}[{counted(len(lines) - most, 'more line')}]")
+    log = printable(text).expandtabs().strip("\n").split("\n")
+    shown = [MARK + line[:200].rstrip() for line in log[:lines]]
+    if log[lines:]:
+        shown.append(f"{MARK}[{counted(len(log) - lines, 'more line')}]")
     return "\n".join(shown)
 
 

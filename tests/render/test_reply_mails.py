@@ -408,6 +408,7 @@ def test_an_excerpt_is_short() -> None:
     shown = excerpt("line\n" * 100).split("\n")
     assert len(shown) == 13
     assert shown[-1] == "| [88 more lines]"
+    assert excerpt("a\nb\nc", lines=1) == "| a\n| [2 more lines]"  # as docs/templates.md has it
 
 
 # --- templates ------------------------------------------------------------------------------------
