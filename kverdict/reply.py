@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class Drafted:
 class _Digests(Frozen):
     """reply.json: what was written, to tell whether somebody edited it."""
 
-    written: tuple[str, ...]  # SHA-256 of each draft, also of those before
+    written: tuple[str, ...]  # SHA-256 of each draft and mailbox, also of those before
 
 
 def draft_replies(
@@ -193,25 +194,38 @@ def _written(folder: Path) -> frozenset[str]:
         return frozenset()
 
 
-def _write(folder: Path, drafts: Sequence[Draft], notes: Sequence[str]) -> tuple[Path, ...]:
-    """All files anew; those of before go, unless somebody put work into them."""
-    there = {file_digest(path) for path in drafts_in(folder)}
-    if there - _written(folder):
+def _unedited(folder: Path) -> frozenset[str]:
+    """The digests of what is there; raises UserError when somebody put work into it."""
+    written = _written(folder)
+    drafts = frozenset(file_digest(path) for path in drafts_in(folder))
+    if drafts - written:
         raise UserError(
             f"{folder / FOLDER} was edited", "send it with --send, or move it away to draft again"
         )
+    mbox = folder / MBOX
+    whole = frozenset({file_digest(mbox)} if mbox.is_file() else ())
+    if whole - written:
+        raise UserError(f"{mbox} was edited", "send it by hand, or move it away to draft again")
+    return drafts | whole
+
+
+def _write(folder: Path, drafts: Sequence[Draft], notes: Sequence[str]) -> tuple[Path, ...]:
+    """All files anew; those of before go, unless somebody put work into them."""
+    there = _unedited(folder)
+    mbox = to_mbox(drafts)
     with scratch(folder, f".{FOLDER}.") as place:
         fresh = place / "fresh"
         fresh.mkdir(mode=0o755)
         for number, one in enumerate(drafts, start=1):
             (fresh / file_name(number, one)).write_bytes(to_eml(one))
         known = there | {file_digest(path) for path in fresh.iterdir()}
+        known |= {hashlib.sha256(mbox).hexdigest()}
         # First: killed in between, no draft of ours is taken for an edited one.
         write_atomically(folder / DIGESTS, _Digests(written=tuple(sorted(known))).to_json())
         if (folder / FOLDER).is_dir():
             (folder / FOLDER).rename(place / "before")
         fresh.rename(folder / FOLDER)
-    write_atomically(folder / MBOX, to_mbox(drafts))
+    write_atomically(folder / MBOX, mbox)
     if notes:
         write_atomically(folder / NOTES, "".join(f"{note}\n" for note in notes))
     else:

@@ -160,6 +160,21 @@ def test_an_edited_draft_is_not_overwritten(home: Path) -> None:
     assert len(draft_replies(folder, SETTINGS).mails) == 2
 
 
+def test_an_edited_mailbox_is_not_overwritten(home: Path) -> None:
+    folder = answered.run_folder(home, answered.bad_warning)
+    draft_replies(folder, SETTINGS)
+    mbox = folder / "reply.mbox"
+    ours = mbox.read_bytes()
+    draft_replies(folder, SETTINGS)
+    mbox.write_bytes(ours + b"Many thanks!\n")
+    with pytest.raises(UserError, match=r"reply\.mbox was edited"):
+        draft_replies(folder, SETTINGS)
+    assert mbox.read_bytes() == ours + b"Many thanks!\n"
+    mbox.rename(folder / "mine.mbox")
+    draft_replies(folder, SETTINGS)
+    assert mbox.read_bytes() == ours
+
+
 def test_a_removed_draft_is_drafted_again(home: Path) -> None:
     folder = answered.run_folder(home, answered.bad_warning)
     draft_replies(folder, SETTINGS).mails[0].unlink()
