@@ -305,11 +305,19 @@ def test_the_settings_are_used(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [["--per-patch", "--to-cover"], ["--send", "--to-cover"], ["--send"]]
+    ("options", "remedy"),
+    [
+        (["--per-patch", "--to-cover"], "name one of them"),
+        (["--send", "--to-cover"], "name one of them"),
+        (["--send", "--config", "my.toml"], "leave out --config"),
+        (["--send"], "run it on a terminal"),
+    ],
 )
-def test_options_that_make_no_sense(home: Path, options: list[str]) -> None:
+def test_options_that_make_no_sense(home: Path, options: list[str], remedy: str) -> None:
     """The last one has nobody to ask: the runner's stdin is no terminal."""
     folder = answered.run_folder(home, answered.good)
+    (home / "my.toml").write_text("")
     done = CliRunner().invoke(commands, ["reply", str(folder), *options])
     assert isinstance(done.exception, KverdictError)
     assert done.exception.status is ExitStatus.USAGE
+    assert remedy in done.exception.remedy

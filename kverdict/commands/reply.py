@@ -32,6 +32,8 @@ def reply(run: Path, per_patch: bool, to_cover: bool, send: bool, config: Path |
     """
     if per_patch + to_cover + send > 1:
         raise UserError("--per-patch, --to-cover and --send exclude each other", "name one of them")
+    if send and config is not None:
+        raise UserError("--send sends the drafts as they stand", "leave out --config")
     if send:
         return _send(run)
     aim = Aim.PER_PATCH if per_patch else Aim.TO_COVER if to_cover else Aim.FINDINGS
