@@ -23,6 +23,7 @@ from kverdict.errors import ExitStatus, InfraError, KverdictError, PatchError, U
 from kverdict.interrupt import Interrupted
 from kverdict.judgement import Overall
 from kverdict.progress import Progress
+from kverdict.render import reply, report
 from kverdict.reply import draft_replies
 from kverdict.request import Request, request_of
 from kverdict.runs import check_usable, flocked, run_states
@@ -133,6 +134,9 @@ class Watch:
         if not self.options.queries:
             raise UserError("nothing to watch for", "give a query, or set [watch] queries")
         self._request("x@example.org", 1)
+        folders = self.settings.template_folders
+        report.check_templates(folders)
+        reply.check_templates(folders)
 
     def _round(self) -> KverdictError | None:
         memory = load(self.runs)

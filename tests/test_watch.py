@@ -629,6 +629,19 @@ def test_without_a_query_or_a_tree_nothing_is_asked(world: World) -> None:
         assert archive.requests == []
 
 
+@pytest.mark.parametrize("name", ["report.txt.j2", "reply/tested.txt.j2"])
+def test_with_a_template_that_is_none_nothing_is_asked(world: World, name: str) -> None:
+    file = world.home / "mine" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("{% if %}")
+    settings = world.home / "pipeline.toml"
+    with double_of(world, []) as archive:
+        settings.write_text(f'templates = "{world.home / "mine"}"\n' + settings.read_text())
+        assert world.watch() == ExitStatus.USAGE
+        assert f"{name}:1: " in world.err
+        assert archive.requests == []
+
+
 def test_our_trouble_with_one_series_is_tried_again_and_stops_no_other(world: World) -> None:
     mails = [*world.post("add write", ADD_WRITE), *world.post("comment", COMMENT)]
 

@@ -69,7 +69,9 @@ def text(bisection: Bisection, *, templates: Folders) -> str:
 
 def check_templates(templates: Folders) -> None:
     """Raises UserError that names a template and line that cannot be read."""
-    check_syntax(page_environment(templates), "bisect")
+    ours = page_environment(templates)
+    check_syntax(ours, "bisect")
+    source(ours, STYLE)
 
 
 def _content(bisection: Bisection) -> dict[str, Any]:

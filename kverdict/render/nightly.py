@@ -72,7 +72,9 @@ def text(tonight: Tonight, told: tuple[Night, ...], *, templates: Folders) -> st
 
 def check_templates(templates: Folders) -> None:
     """Raises UserError that names a template and line that cannot be read."""
-    check_syntax(_environment(templates), "nightly")
+    ours = _environment(templates)
+    check_syntax(ours, "nightly")
+    source(ours, STYLE)
 
 
 def _environment(templates: Folders) -> SandboxedEnvironment:

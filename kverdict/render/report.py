@@ -59,7 +59,9 @@ def text(report: Report, *, templates: Folders, commands: tuple[str, ...]) -> st
 
 def check_templates(templates: Folders) -> None:
     """Raises UserError that names a template and line that cannot be read."""
-    check_syntax(page_environment(templates), "report")
+    ours = page_environment(templates)
+    check_syntax(ours, "report")
+    source(ours, STYLE)
 
 
 def schema() -> str:

@@ -12,7 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateSyntaxError
+from jinja2 import (
+    Environment,
+    FileSystemLoader,
+    StrictUndefined,
+    TemplateError,
+    TemplateSyntaxError,
+)
 from jinja2.exceptions import TemplateNotFound
 from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup
@@ -34,6 +40,21 @@ _ERRORS = (
 )
 
 
+class _Loader(FileSystemLoader):
+    """Also tells of a file that is no text, as Jinja does of one that is no template."""
+
+    def get_source(
+        self, environment: Environment, template: str
+    ) -> tuple[str, str, Callable[[], bool]]:
+        try:
+            return super().get_source(environment, template)
+        except UnicodeDecodeError as error:
+            line = error.object[: error.start].count(b"\n") + 1
+            places = (Path(folder, template) for folder in self.searchpath)
+            file = next((str(path) for path in places if path.is_file()), template)
+            raise TemplateSyntaxError("it is not UTF-8", line, template, file) from error
+
+
 def environment(
     folders: Folders,
     *,
@@ -42,7 +63,7 @@ def environment(
 ) -> SandboxedEnvironment:
     """Whatever a template prints is made printable first; in HTML it is escaped as well."""
     made = SandboxedEnvironment(
-        loader=FileSystemLoader(folders),
+        loader=_Loader(folders),
         autoescape=lambda name: name is not None and name.endswith(".html.j2"),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -89,7 +110,8 @@ def source(environment: SandboxedEnvironment, name: str) -> str:
 
 
 def _template_error(error: Exception, name: str) -> UserError:
-    what = " ".join(str(error).split()) or type(error).__name__
+    said = error.message if isinstance(error, TemplateError) else str(error)
+    what = " ".join((said or "").split()) or type(error).__name__
     if isinstance(error, TemplateNotFound):
         return UserError(f"there is no template {error.name}", "see docs/templates.md")
     if isinstance(error, TemplateSyntaxError):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,13 @@ import pytest
 from kverdict import settings as settings_module
 from kverdict.errors import UserError
 from kverdict.parents import Parent
+from kverdict.render import bisection as bisect_page
+from kverdict.render import nightly as nightly_page
 from kverdict.render import reply as reply_page
 from kverdict.render import report as report_page
 from kverdict.render.letters import Letter
 from kverdict.render.report import check_templates, html, text
-from kverdict.render.templates import environment, fill
+from kverdict.render.templates import Folders, environment, fill
 from kverdict.settings import HOME, TEMPLATES, Settings
 from tests import factories as make
 
@@ -86,6 +89,31 @@ def test_a_broken_template_is_found_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "report.txt.j2").write_text("{% endfor %}")
     with pytest.raises(UserError, match=r"report\.txt\.j2:1"):
         check_templates((tmp_path, TEMPLATES))
+
+
+@pytest.mark.parametrize(
+    ("name", "check"),
+    [
+        ("reply/tested.txt.j2", reply_page.check_templates),
+        ("report/cases.html.j2", report_page.check_templates),
+        ("report/style.css", report_page.check_templates),
+        ("report/style.css", bisect_page.check_templates),
+        ("report/style.css", nightly_page.check_templates),
+    ],
+)
+def test_one_that_is_not_utf_8_is_named(
+    tmp_path: Path, name: str, check: Callable[[Folders], None]
+) -> None:
+    (tmp_path / name).parent.mkdir()
+    (tmp_path / name).write_bytes("one\nGrüße\n".encode("latin-1"))
+    with pytest.raises(UserError, match=rf"{tmp_path}/{name}:2: it is not UTF-8"):
+        check((tmp_path, TEMPLATES))
+
+
+def test_a_part_that_is_not_utf_8_is_named_where_it_is_included(tmp_path: Path) -> None:
+    (tmp_path / "part.txt.j2").write_bytes("Grüße".encode("latin-1"))
+    with pytest.raises(UserError, match=r"part\.txt\.j2:1: it is not UTF-8"):
+        filled(tmp_path, "{% include 'part.txt.j2' %}")
 
 
 def test_what_it_prints_is_printable(tmp_path: Path) -> None:
