@@ -38,7 +38,7 @@ class ReplySettings(Frozen):
     """``[reply]`` of pipeline.toml."""
 
     tested_by: tuple[Point, ...] = tuple(Point)  # required for Tested-by
-    cases: tuple[str, ...] = ("*",)  # of the suite, with * and ?, that must not be skipped
+    cases: tuple[str, ...] = ("*",)  # of the suite, with * and ?: neither skipped nor flaky
     coverage: float | None = Field(None, ge=0, le=100)  # per cent of added lines, at least
     advice: int = Field(0, ge=0, le=50)  # remarks that are advice in one mail, at most
 
@@ -104,18 +104,32 @@ def _console(report: Report, settings: ReplySettings) -> Held:
 
 
 def _cases(report: Report, settings: ReplySettings) -> Held:
-    """No required case was skipped or gave no answer; a pattern that names none is a mistake."""
-    unmet = []
+    """No required case was skipped, gave no answer or is flaky.
+
+    A flaky one was seen to fail, and nobody knows that the series has no part in it.  A pattern
+    that names no case is a mistake.
+    """
+    unmet, flaky = [], []
+    shaky = {one.case for one in report.verdict.findings if one.verdict is CaseVerdict.FLAKY}
     for pattern in settings.cases:
         named = [case for case in report.verdict.cases if fnmatchcase(case.id, pattern)]
         if not named:
             return _held(Point.CASES, False, f"no case is named {pattern}")
         unmet += [case.id for case in named if not _answered(case.patched)]
-    if unmet:
-        ids = list(dict.fromkeys(unmet))
-        more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
-        return _held(Point.CASES, False, f"skipped or unanswered: {', '.join(ids[:_NAMED])}{more}")
-    return _held(Point.CASES, True, "no required case was skipped")
+        flaky += [case.id for case in named if case.id in shaky]
+    why = [
+        f"{what}: {_some(ids)}"
+        for what, ids in (("skipped or unanswered", unmet), ("flaky", flaky))
+        if ids
+    ]
+    return _held(Point.CASES, not why, "; ".join(why) or "no required case was skipped or is flaky")
+
+
+def _some(ids: list[str]) -> str:
+    """The first of them, each once, and how many more there are."""
+    once = list(dict.fromkeys(ids))
+    more = f" and {len(once) - _NAMED} more" if len(once) > _NAMED else ""
+    return ", ".join(once[:_NAMED]) + more
 
 
 def _answered(runs: Runs) -> bool:
@@ -137,8 +151,10 @@ def _base(report: Report, settings: ReplySettings) -> Held:
         for finding in report.verdict.findings
         if finding.verdict is CaseVerdict.PRE_EXISTING
     ]
+    flaky = [case for case in report.verdict.cases if case.verdict is CaseVerdict.FLAKY]
+    old += [case.id for case in flaky if case.base.bad and case.patched.bad]
     if old:
-        return _held(Point.BASE, False, f"fails on the base too: {', '.join(old[:_NAMED])}")
+        return _held(Point.BASE, False, f"fails on the base too: {_some(old)}")
     return _held(Point.BASE, True, "the base builds, runs to its end and is clean")
 
 

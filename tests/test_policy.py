@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -47,6 +47,32 @@ def without_sandbox() -> Report:
     return answered.report(SERIES, protection=())
 
 
+PASSING = {"pwrite.page": m.Outcome.PASS, "pwrite.race": m.Outcome.PASS}
+FAILING = {**PASSING, "pwrite.race": m.Outcome.FAIL}
+
+
+def guest(build_id: str, cases: Mapping[str, m.Outcome]) -> m.Guest:
+    return make.guest(build_id, cases=make.cases(cases))
+
+
+def flaky_on_the_base() -> Report:
+    again = guest(make.BASE_ID, PASSING)
+    old = make.before(guest=guest(make.BASE_ID, FAILING), reruns=(again,))
+    return answered.report(SERIES, old, (answered.built(1), answered.booted(PASSING)))
+
+
+def flaky_on_both() -> Report:
+    """It fails on the base, and once on the patched kernel."""
+    last = answered.booted(FAILING, reruns=(guest("b1d2" * 10, PASSING),))
+    return answered.report(SERIES, answered.base_with(FAILING), (answered.built(1), last))
+
+
+def flaky_on_a_patch_in_between() -> Report:
+    first = guest("b1d1" * 10, FAILING), (guest("b1d1" * 10, PASSING),)
+    patches = (answered.built(1, guest=first[0], reruns=first[1]), answered.booted(PASSING))
+    return answered.report(SERIES, answered.base_with(PASSING), patches)
+
+
 def test_all_points_hold_and_the_trailer_is_offered() -> None:
     made = offer(answered.good(SERIES), DEFAULT)
     assert made.made
@@ -59,7 +85,10 @@ def test_all_points_hold_and_the_trailer_is_offered() -> None:
         (answered.good_with_a_skip(SERIES), ["cases"]),
         (answered.good_in_part(SERIES), ["reach"]),
         (answered.pre_existing(SERIES), ["base"]),
-        (answered.flaky(SERIES), []),
+        (answered.flaky(SERIES), ["cases"]),
+        (flaky_on_the_base(), ["cases"]),
+        (flaky_on_both(), ["cases", "base"]),
+        (flaky_on_a_patch_in_between(), ["cases"]),
         (answered.untestable(SERIES), ["verdict"]),
         (answered.bad_case(SERIES), ["verdict", "base"]),
         (answered.bad_build(SERIES), ["verdict", "built"]),
@@ -102,6 +131,13 @@ def test_no_setting_gets_around_the_verdict(overall: Overall) -> None:
     nothing = ReplySettings(tested_by=())
     assert failed(report.model_copy(update={"verdict": other}), nothing) == ["verdict"]
     assert failed(report, nothing) == []
+
+
+def test_a_flaky_case_is_named_and_need_not_be_required() -> None:
+    (point,) = offer(answered.flaky(SERIES), DEFAULT).failed
+    assert point.why == "flaky: pwrite.race"
+    assert failed(answered.flaky(SERIES), ReplySettings(cases=("pwrite.page",))) == []
+    assert failed(flaky_on_both(), ReplySettings(cases=("pwrite.page",))) == ["base"]
 
 
 @pytest.mark.parametrize(
