@@ -285,7 +285,9 @@ def _rows(name: str, items: Sequence[str]) -> str:
 def _phrase(name: str) -> str:
     """A display name: atoms, a quoted string, or encoded words (RFC 2047 5)."""
     if not name.isascii() or "=?" in name:
-        return _encoded(name, "To")
+        # git send-email drops double quotes of one such name and not of another, and then takes
+        # the sender for somebody else than the author: "From:" begins the text.
+        return _encoded(one_line(name.replace('"', "")), "To")
     if _ATOMS.fullmatch(name):
         return name
     return '"' + re.sub(r'([\\"])', r"\\\1", name) + '"'

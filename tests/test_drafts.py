@@ -93,6 +93,11 @@ def test_names_and_subjects_that_are_not_ascii() -> None:
     assert parsed(draft)["From"] == "Zoë Ünal <zoe@example.org>"
 
 
+def test_a_name_in_encoded_words_has_no_double_quotes() -> None:
+    draft = PLAIN.model_copy(update={"sender": '"Zoë \\"Z\\" Ünal" <zoe@example.org>'})
+    assert parsed(draft)["From"] == "Zoë Z Ünal <zoe@example.org>"
+
+
 def test_headers_cannot_be_smuggled_in() -> None:
     draft = PLAIN.model_copy(
         update={

@@ -190,17 +190,28 @@ def test_a_sendmail_program_of_the_user_s(drafted: Path, home: Path, tmp_path: P
     assert (tmp_path / "args").read_text().splitlines() == [f"-i {' '.join(EVERYBODY)}"] * 2
 
 
-def test_a_name_that_is_not_ascii(home: Path, server: Server) -> None:
-    text = (home / ".gitconfig").read_text().replace(answered.NAME, "Zoë Prüfer")
-    (home / ".gitconfig").write_text(text, encoding="utf-8")
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Zoë Prüfer", "Zoë Prüfer"),
+        ('Zoë "Z" Prüfer', "Zoë Z Prüfer"),
+        ("Prüfer, Zoë", '"Prüfer, Zoë"'),
+        ('Terry "T" Tester', '"Terry \\"T\\" Tester"'),
+    ],
+)
+def test_names_that_have_to_be_encoded_or_quoted(
+    home: Path, server: Server, name: str, shown: str
+) -> None:
+    file = str(home / ".gitconfig")
+    subprocess.run(["git", "config", "--file", file, "user.name", name], check=True)
     folder = answered.run_folder(home, answered.good)
     draft_replies(folder, Settings())
     send(folder, yes)
     mail = mail_of(server.received[0].content)
-    assert str(mail["From"]) == f"Zoë Prüfer <{answered.ADDRESS}>"
+    assert str(mail["From"]) == f"{shown} <{answered.ADDRESS}>"
     body = mail.get_content()
     assert body.startswith("On Mon, 12 Jan 2026")  # no "From:" line of git's own before it
-    assert f"Tested-by: Zoë Prüfer <{answered.ADDRESS}>" in body
+    assert f"Tested-by: {name} <{answered.ADDRESS}>" in body
 
 
 def test_settings_that_git_refuses_are_told_before_anything_is_written(
