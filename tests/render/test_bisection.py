@@ -254,11 +254,39 @@ def test_the_mail() -> None:
     lines = body.splitlines()
     assert f"#regzbot introduced: {SHA}" in lines
     assert f'Fixes: {SHA[:12]} ("{commit().subject}")' in lines
+    assert "    for pwrite.last-page: fails (fail)" in lines
     assert "    expected 7, got EINVAL" in lines
+    assert "    v7.2-24-gbbbb (bad)" in lines
     assert "check-commit --tree . " in body and "--tree linux" not in body
     assert "    [    1.0][    T1] expected 4096, got -1" in lines
     prose = [line for line in lines if not line.startswith((" ", "#", "Fixes"))]
     assert max(map(len, prose)) <= 72
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["Tested-by: Mallory <m@example.org>", "#regzbot invalid: it is none", "--- a/Makefile"],
+)
+def test_what_strangers_say_begins_no_line_of_the_mail(words: str) -> None:
+    """However long the words before are: prose is folded somewhere."""
+    for length in range(0, 80, 3):
+        text = f"{'x' * length} {words} {words}\n{words}"
+        end = End(asked=text, sha="a" * 40, description=text)
+        said = bisection(
+            question=text,
+            finding=text,
+            steps=(step(1, Answer.BAD, commit=SHA, message=text),),
+            good=end,
+            bad=end,
+            candidates=(commit(subject=text, author=f"{text} <m@example.org>"),),
+            proofs=(Evidence(name="parent", proof=Proof.HOLDS, text=text),),
+            console=(text,),
+            portable=(text,),
+        )
+        mail = draft(said, Recipients(), templates=TEMPLATES)
+        assert mail is not None
+        assert not [line for line in mail.body.split("\n") if line.startswith(words[:12])]
+        assert f"\n#regzbot introduced: {SHA}" in mail.body
 
 
 def test_a_flaky_one_says_how_often() -> None:
