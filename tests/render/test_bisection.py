@@ -283,7 +283,7 @@ def test_what_strangers_say_begins_no_line_of_the_mail(words: str) -> None:
             console=(text,),
             portable=(text,),
         )
-        mail = draft(said, Recipients(), templates=TEMPLATES)
+        mail = draft(said, Recipients(), patch=None, templates=TEMPLATES)
         assert mail is not None
         assert not [line for line in mail.body.split("\n") if line.startswith(words[:12])]
         assert f"\n#regzbot introduced: {SHA}" in mail.body
