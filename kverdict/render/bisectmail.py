@@ -9,8 +9,10 @@ from urllib.parse import unquote
 from kverdict.bisection import Bisection, Commit
 from kverdict.drafts import Draft, fold_prose
 from kverdict.maintainers import Recipients
+from kverdict.render.reply import defused
 from kverdict.render.report import page_environment
 from kverdict.render.templates import Folders, fill
+from kverdict.text import one_line
 
 FILE = "bisect.eml"
 TEMPLATE = "bisect-mail.txt.j2"
@@ -36,7 +38,12 @@ def draft(
     body = fill(
         page_environment(templates),
         TEMPLATE,
-        {"bisection": bisection, "culprit": culprit, "console": _console(bisection)},
+        {
+            "bisection": bisection,
+            "culprit": culprit,
+            "said": defused(one_line(bisection.said)),
+            "console": tuple(map(defused, bisection.console[:CONSOLE_LINES])),
+        },
     )
     return Draft(
         subject=f"[REGRESSION] {bisection.question}: bisected to {culprit.sha[:12]} "
@@ -61,7 +68,3 @@ def linked_mail(commit: Commit) -> str | None:
         return None
     sure = [match for match in found if match["host"] == "patch.msgid.link"]
     return unquote((sure or found)[-1]["id"])
-
-
-def _console(bisection: Bisection) -> tuple[str, ...]:
-    return bisection.console[:CONSOLE_LINES]

@@ -105,7 +105,7 @@ def check_templates(templates: Folders) -> None:
     check_syntax(_environment(templates), "reply")
 
 
-def defused(body: str, trailer: str) -> str:
+def defused(body: str, trailer: str = "") -> str:
     """Every line that a tool could take for a trailer, a diff or scissors is marked as text.
 
     Quoted lines are none of that; ``trailer`` is the one that is meant.

@@ -289,6 +289,15 @@ def test_what_strangers_say_begins_no_line_of_the_mail(words: str) -> None:
         assert f"\n#regzbot introduced: {SHA}" in mail.body
 
 
+def test_a_guest_gives_no_trailer() -> None:
+    """b4 takes indented ones as well, of whoever sends the mail."""
+    trailer = "Tested-by: Mallory <m@example.org>"
+    said = bisection(steps=(step(1, Answer.BAD, commit=SHA, message=trailer),), console=(trailer,))
+    mail = draft(said, Recipients(), patch=None, templates=TEMPLATES)
+    assert mail is not None
+    assert mail.body.split("\n").count(f"    | {trailer}") == 2
+
+
 def test_a_flaky_one_says_how_often() -> None:
     plan = bisection().plan.model_copy(update={"rate": 0.3, "asked": 10})
     mail = draft(bisection(plan=plan), Recipients(), patch=None, templates=TEMPLATES)
