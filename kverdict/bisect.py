@@ -144,8 +144,10 @@ def _patch_mail(
     id = patch_id(tree.repo, culprit.sha)
     if id is None:
         return None, ""
+    # One attempt: a draft that answers no mail is one as well.
+    once = settings.archive.model_copy(update={"waits": ()})
     try:
-        found = search_patch_id(id, settings=settings.archive, progress=progress)
+        found = search_patch_id(id, settings=once, progress=progress)
     except KverdictError as error:
         return None, f"the mail is an answer to none: {error}"
     return (found.message_id, "") if found is not None else (None, "the archive has no such patch")

@@ -528,6 +528,7 @@ def test_killed_it_goes_on_and_asks_nothing_twice(
     history.fault("case")
     history.harmless(6)
     words = ["bisect", "--tree", "linux", "--for", CASE, "v7.2-fake", "master"]
+    world.monkeypatch.setattr("kverdict.bisect.search_patch_id", search_patch_id)  # as the child
     assert world(*words) == 0
     whole, boots = world.result, len(world.kernels.calls)
     assert boots > last
