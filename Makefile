@@ -12,7 +12,7 @@ help:
 	@echo "make demo    verify the bundled series on a real kernel (SERIES=..., TREE=...)"
 	@echo "make test    lint, types, unit tests, then tests that build and boot kernels"
 	@echo "make unit    only what needs no kernel"
-	@echo "make long    real kernels: a flaky bisection and one of a benchmark, two nights, 30 kills"
+	@echo "make long    real kernels: flaky and benchmark bisections, two nights, 30 kills, 6.12, 7.3"
 	@echo "make fuzz    every parser of strangers' bytes, a minute each (FUZZ_SECONDS=...)"
 	@echo "make bench   where the time goes"
 	@echo "make faults  one run killed at each of its events (docs/reliability.md)"
@@ -44,7 +44,7 @@ unit: setup-test
 e2e: setup-test
 	$(PYTHON) -m pytest -m "e2e and not long" --durations=15
 
-# Many minutes each, and every rule that they show is tested in seconds on the fake kernel as well.
+# Many minutes each, or another kernel version; every change has faster tests of the same rules.
 long: setup-test
 	$(PYTHON) -m pytest -m long --durations=0
 

@@ -98,6 +98,7 @@ def test_the_bundled_series(tree: Tree, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.long
 def test_checkpatch_and_kernel_doc_of_other_versions(cache: Path, tmp_path: Path) -> None:
     """Linux 6.12's kernel-doc is in Perl."""
     tree = open_tree("debian:6.12", cache=cache, progress=Silent())
