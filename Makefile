@@ -37,8 +37,9 @@ lint: setup-test
 types: setup-test
 	$(PYTHON) -m mypy
 
+# One more than there are processors: a test often waits for a child, or for a moment to come.
 unit: setup-test
-	$(PYTHON) -m pytest -m "not e2e" -n auto --dist loadfile \
+	$(PYTHON) -m pytest -m "not e2e" -n $$(($$(nproc) + 1)) --dist loadfile \
 		--cov --cov-report=term --cov-fail-under=90
 
 e2e: setup-test
