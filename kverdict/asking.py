@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -294,22 +294,27 @@ def asking_engine(
 
 def has_test(question: Question, tree: Tree, commit: str) -> bool:
     """Whether the commit has the selftest that is asked for; of other questions, True."""
-    if question.subject is not Subject.CASE or not selftests_named(question.about):
-        return True
-    return any(_in_the_tree(question, tree, commit))
+    meant = _meant(question)
+    return not meant or _there(meant, tree, commit) is not None
 
 
-def _in_the_tree(question: Question, tree: Tree, commit: str) -> Iterator[Named]:
-    if question.subject is Subject.CASE:
-        for named in selftests_named(question.about):
-            if tree.show_file(commit, f"{selftests.HOME}/{named.collection}/Makefile") is not None:
-                yield named
+def _meant(question: Question) -> tuple[Named, ...]:
+    """The selftests that a question may be about; none for one about anything else."""
+    return selftests_named(question.about) if question.subject is Subject.CASE else ()
+
+
+def _there(meant: Sequence[Named], tree: Tree, commit: str) -> Named | None:
+    for named in meant:
+        if tree.show_file(commit, f"{selftests.HOME}/{named.collection}/Makefile") is not None:
+            return named
+    return None
 
 
 def _selftest(question: Question, tree: Tree, commit: str) -> Named | None:
     """The selftest that a case's id means: that of the folder which the tree has."""
-    found = next(_in_the_tree(question, tree, commit), None)
-    if found is None and not has_test(question, tree, commit):
+    meant = _meant(question)
+    found = _there(meant, tree, commit)
+    if meant and found is None:
         raise UserError(f"the tree has no selftest {question.about}", "e.g. kselftest.kvm.NAME")
     return found
 

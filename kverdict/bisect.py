@@ -20,7 +20,6 @@ from kverdict.journal import Journal, read_replay
 from kverdict.maintainers import maintainers_of
 from kverdict.progress import Progress
 from kverdict.proof import Proven, prove
-from kverdict.question import Subject
 from kverdict.render.bisection import check_templates, render
 from kverdict.render.bisectmail import FILE, draft, linked_mail
 from kverdict.runs import finish_run, scratch, write_atomically
@@ -48,7 +47,7 @@ def bisect(request: BisectRequest, settings: Settings, progress: Progress) -> Bi
     """
     question = question_of(request.question)
     check_terms(*request.terms)
-    if request.repeat is not None and question.subject in (Subject.BUILD, Subject.BENCH):
+    if request.repeat is not None and not question.by_guests:
         raise UserError(
             f"--repeat has no meaning for {question.text}",
             "a build is certain, and a benchmark is measured until its rounds tell",

@@ -244,7 +244,7 @@ def plan_lines(hunt: Hunt) -> tuple[str, ...]:
         f"plan: {counted(plan.commits, 'commit')}, about {counted(plan.steps, 'step')}, "
         f"about {seconds(plan.seconds)}",
     ]
-    if hunt.asker.question.subject in (Subject.CASE, Subject.BOOT, Subject.CONSOLE):
+    if hunt.asker.question.by_guests:
         lines.append(
             f"the bad end shows it in {round(plan.rate * plan.asked)} of "
             f"{counted(plan.asked, 'guest')}: {counted(plan.repeats, 'guest')} a step "

@@ -69,15 +69,10 @@ def _parents(hunt: Hunt, commit: Commit) -> tuple[str, ...]:
 
 def _often(hunt: Hunt) -> int:
     """Guests in which a bad commit shows itself with the wanted confidence."""
-    if _counted_once(hunt):
+    if not hunt.asker.question.by_guests:
         return 1
     error = 1 - hunt.plan.confidence
     return max(hunt.plan.repeats, samples.repeats_needed(hunt.bad, hunt.asked, error))
-
-
-def _counted_once(hunt: Hunt) -> bool:
-    """Where chance has no part, or a test of its own with a level of its own."""
-    return hunt.asker.question.subject in (Subject.BUILD, Subject.BENCH)
 
 
 def _confidence(hunt: Hunt, parents: list[Step]) -> float:
@@ -109,7 +104,7 @@ def _of_parents(hunt: Hunt, steps: list[Step]) -> Evidence:
     }
     text = f"its parent {worst.commit[:12]} {words[proof]}: {_said(worst)}"
     reached, wanted = _confidence(hunt, steps), hunt.plan.confidence
-    if proof is Proof.HOLDS and reached < wanted and not _counted_once(hunt):
+    if proof is Proof.HOLDS and reached < wanted and hunt.asker.question.by_guests:
         proof = Proof.OPEN
         text += f"; that gives a confidence of {reached:g}, and {wanted:g} is wanted"
     return Evidence(name="parent", proof=proof, text=text)
@@ -172,7 +167,7 @@ def _console(hunt: Hunt, evaluation: Evaluation) -> tuple[str, ...]:
 
 
 def answer_of(hunt: Hunt, evaluation: Evaluation, guest: Guest) -> Answer | None:
-    if hunt.asker.question.subject in (Subject.BENCH, Subject.BUILD):
+    if not hunt.asker.question.by_guests:
         return None
     told = answer(hunt.asker.question, evaluation, guest, hunt.reference)
     return told.answer if told is not None else None

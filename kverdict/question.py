@@ -73,6 +73,11 @@ class Question(Frozen):
             return (whole_test(self.about),)
         return self.during if self.subject is Subject.CONSOLE else ()
 
+    @property
+    def by_guests(self) -> bool:
+        """Whether guests are counted; a build is certain, and a benchmark has a test of its own."""
+        return self.subject not in (Subject.BUILD, Subject.BENCH)
+
     def narrowed(self, guest: Guest) -> Question | None:
         """The same with only the case that a report came in, or with none; None: not seen."""
         for splat in guest.splats:
