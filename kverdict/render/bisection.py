@@ -14,8 +14,8 @@ from kverdict import __version__
 from kverdict.bisection import Answer, Bisection, Role
 from kverdict.errors import UserError
 from kverdict.render.bisectsummary import HTML, JSON, TEXT, WORDS
-from kverdict.render.report import STYLE, page_environment
-from kverdict.render.templates import Folders, check_syntax, fill, source
+from kverdict.render.report import STYLE, check_page, page_environment
+from kverdict.render.templates import Folders, fill, source
 from kverdict.runs import write_atomically
 
 
@@ -69,9 +69,7 @@ def text(bisection: Bisection, *, templates: Folders) -> str:
 
 def check_templates(templates: Folders) -> None:
     """Raises UserError that names a template and line that cannot be read."""
-    ours = page_environment(templates)
-    check_syntax(ours, "bisect")
-    source(ours, STYLE)
+    check_page(page_environment(templates), "bisect")
 
 
 def _content(bisection: Bisection) -> dict[str, Any]:

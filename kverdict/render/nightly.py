@@ -16,8 +16,8 @@ from kverdict.drafts import Draft, to_eml
 from kverdict.heads import HeadState
 from kverdict.nights import Night, Nights, Tonight
 from kverdict.render import nights_view as view
-from kverdict.render.report import STYLE, page_environment
-from kverdict.render.templates import Folders, check_syntax, fill, source
+from kverdict.render.report import STYLE, check_page, page_environment
+from kverdict.render.templates import Folders, fill, source
 from kverdict.runs import write_atomically, write_links
 from kverdict.settings import NightlySettings
 from kverdict.text import counted
@@ -72,9 +72,7 @@ def text(tonight: Tonight, told: tuple[Night, ...], *, templates: Folders) -> st
 
 def check_templates(templates: Folders) -> None:
     """Raises UserError that names a template and line that cannot be read."""
-    ours = _environment(templates)
-    check_syntax(ours, "nightly")
-    source(ours, STYLE)
+    check_page(_environment(templates), "nightly")
 
 
 def _environment(templates: Folders) -> SandboxedEnvironment:

@@ -59,8 +59,12 @@ def text(report: Report, *, templates: Folders, commands: tuple[str, ...]) -> st
 
 def check_templates(templates: Folders) -> None:
     """Raises UserError that names a template and line that cannot be read."""
-    ours = page_environment(templates)
-    check_syntax(ours, "report")
+    check_page(page_environment(templates), "report")
+
+
+def check_page(ours: SandboxedEnvironment, name: str) -> None:
+    """The templates that ``name`` begins, and the style sheet of every page."""
+    check_syntax(ours, name)
     source(ours, STYLE)
 
 
