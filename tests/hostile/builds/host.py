@@ -112,6 +112,13 @@ class Host:
         found += [f"{path} was made" for place in places for path in place.glob(f"{self.mark}*")]
         return found
 
+    def touched_within(self, seconds: float) -> list[str]:
+        """``touched``, with time for what goes on after an attack: who is killed dies later."""
+        until = time.monotonic() + seconds
+        while not (found := self.touched()) and time.monotonic() < until:
+            time.sleep(0.05)
+        return found
+
     def _files(self) -> Iterator[tuple[str, bytes]]:
         places = (self.home, self.root / "other-run", self.root / "cache", self.src, self.tmp)
         for place in (*places, self.var_tmp):

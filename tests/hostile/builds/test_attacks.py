@@ -182,7 +182,7 @@ def test_the_same_attack_succeeds_outside(target: Host, attack: Attack) -> None:
         check=False,
     )
     said = (done.stdout + done.stderr).decode(errors="replace")
-    assert "ESCAPED" in said or target.secret in said or target.touched(), said
+    assert "ESCAPED" in said or target.secret in said or target.touched_within(30), said
 
 
 @pytest.mark.parametrize(
