@@ -11,6 +11,7 @@ import pytest
 from kverdict import cgroups
 from kverdict.cgroups import PREFIX, Group, available, group
 from kverdict.proc import run
+from tests.processes import alive
 
 V1 = """\
 35 31 0:32 / {0}/memory rw,relatime - cgroup cgroup rw,memory
@@ -25,15 +26,6 @@ def files(monkeypatch: pytest.MonkeyPatch, folder: Path, own: str, mounts: str) 
     (folder / "mounts").write_text(mounts.format(folder))
     monkeypatch.setattr(cgroups, "_SELF", folder / "own")
     monkeypatch.setattr(cgroups, "_MOUNTS", folder / "mounts")
-
-
-def alive(pid: int) -> bool:
-    """A zombie, which its parent has not noticed yet, is not."""
-    try:
-        status = Path("/proc", str(pid), "status").read_text()
-    except OSError:
-        return False
-    return "State:\tZ" not in status
 
 
 def test_a_group_limits_memory_and_processes_and_is_gone_afterwards() -> None:

@@ -10,14 +10,7 @@ from pathlib import Path
 import pytest
 
 from kverdict.proc import CommandFailed, ToolMissing, plain_environment, run, stream
-
-
-def alive(pid: int) -> bool:
-    """Whether the process runs; a zombie that waits for its parent does not."""
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return False
+from tests.processes import alive
 
 
 def test_run_keeps_both_outputs_and_the_status() -> None:

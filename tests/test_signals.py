@@ -23,12 +23,12 @@ import pytest
 from kverdict import proc
 from kverdict.proc import run, stream
 from tests.fakekernel import HEADER, INIT_SHARED, WRITE, FakeKernel
+from tests.processes import PATIENCE, processes, wait_until
 
 pytestmark = pytest.mark.host
 
 HOME = Path(__file__).resolve().parent.parent
 SAID = "kverdict: interrupted: the same command goes on from here\n"
-PATIENCE = 300.0  # seconds until a test gives up waiting for what has to come
 
 COMMAND_LINE = """
 import sys
@@ -107,32 +107,9 @@ def lost(record: Path) -> bool:
     return not Path((record / "gitdir").read_text().strip()).is_file()
 
 
-def processes(home: Path) -> list[str]:
-    """Those with ``home`` in their command line or as their folder."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            place = str((entry / "cwd").readlink())
-        except OSError:
-            continue
-        if int(entry.name) != os.getpid() and (str(home) in words or place.startswith(str(home))):
-            found.append(f"{entry.name} {words[:200]}")
-    return found
-
-
 def wait_for(what: Path) -> None:
-    until = time.monotonic() + PATIENCE
-    while not what.exists() and time.monotonic() < until:
-        time.sleep(0.05)
-    assert what.exists()
-
-
-def wait_until_gone(home: Path) -> None:
-    until = time.monotonic() + PATIENCE
-    while processes(home) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert processes(home) == []
+    """Until the file has something in it: a shell makes it first, and then writes."""
+    assert wait_until(lambda: what.exists() and what.stat().st_size)
 
 
 @pytest.fixture
@@ -185,10 +162,7 @@ def test_a_signal_while_make_runs(world: World) -> None:
     makefile.write_text(whole + "$(shell sleep 1000)\n")
     world.kernel.git("commit", "-q", "-a", "-m", "never ends")
     with world.verify() as command:
-        until = time.monotonic() + PATIENCE
-        while not any("bwrap" in words for words in processes(world.home)):
-            assert time.monotonic() < until
-            time.sleep(0.05)
+        assert wait_until(lambda: any("bwrap" in words for words in processes(world.home)))
         command.send_signal(signal.SIGTERM)
         said = command.communicate(timeout=PATIENCE)[1]
     assert command.returncode == 130
@@ -202,7 +176,7 @@ def test_nothing_lives_on_when_we_are_killed(world: World) -> None:
         wait_for(world.home / "guest.pid")
         command.kill()
         command.wait()
-        wait_until_gone(world.home)
+        assert wait_until(lambda: not processes(world.home)), processes(world.home)
     (world.home / "hang.guest").unlink()
     world.goes_on()
 
@@ -274,14 +248,10 @@ def test_a_child_ends_when_we_are_killed(tmp_path: Path, what: str) -> None:
         words, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(HOME)}
     ) as command:
         wait_for(tmp_path / "pid")
-        time.sleep(0.1)
         child = Path("/proc", (tmp_path / "pid").read_text().strip())
         assert child.exists()
         command.kill()
-    until = time.monotonic() + PATIENCE
-    while child.exists() and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not child.exists()
+    assert wait_until(lambda: not child.exists())
 
 
 def test_a_stopped_child_is_ended_at_its_time_limit(tmp_path: Path) -> None:

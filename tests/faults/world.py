@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from kverdict.stable import digest, without_measurements
 from kverdict.verdict import Report
 from tests.fakekernel import GMEM, HEADER, INIT_SHARED, WRITE, FakeKernel
 from tests.faults.launcher import Plan
+from tests.processes import processes, wait_until
 
 ADD_WRITE = (HEADER, INIT_SHARED, INIT_SHARED + WRITE)
 # A warning that the base has and the series keeps: a build that was killed must tell it again.
@@ -240,28 +240,10 @@ def held_locks(home: Path) -> Iterator[Path]:
                 yield path
 
 
-def processes(home: Path) -> list[str]:
-    """Those that work in ``home`` by their command line or current folder."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        try:
-            words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            place = str((entry / "cwd").readlink())
-        except OSError:
-            continue
-        if str(home) in words or place.startswith(str(home)):
-            found.append(f"{entry.name} {words[:300]}")
-    return found
-
-
 def wait_for_orphans(home: Path) -> list[str]:
     """What still runs after a while; a process cannot be killed faster than the kernel does it."""
-    until = time.monotonic() + ORPHANS_END
-    while (left := processes(home)) and time.monotonic() < until:
-        time.sleep(0.05)
-    return left
+    wait_until(lambda: not processes(home), ORPHANS_END)
+    return processes(home)
 
 
 STAGES: Sequence[tuple[str, str]] = (

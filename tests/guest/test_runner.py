@@ -10,6 +10,7 @@ from pathlib import Path
 from kverdict.guest import runner
 from kverdict.guest.case import Case, Failure, Skip
 from kverdict.guest.facts import Facts
+from tests.processes import alive, wait_until
 
 
 def run(body: Callable[[Facts], None], limit: float = 20, scale: float = 1) -> runner.Result:
@@ -111,15 +112,4 @@ def test_children_of_a_case_end_with_it(tmp_path: Path) -> None:
         told.write_text(str(pid))
 
     assert run(body).outcome == runner.PASS
-    status = Path(f"/proc/{told.read_text()}/status")
-    until = time.monotonic() + 20
-    while time.monotonic() < until and _alive(status):
-        time.sleep(0.01)
-    assert not _alive(status)
-
-
-def _alive(status: Path) -> bool:
-    try:
-        return "\nState:\tZ" not in status.read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    assert wait_until(lambda: not alive(int(told.read_text())))

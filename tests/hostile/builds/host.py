@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import kverdict
+from tests.processes import wait_until
 
 PACKAGE = Path(kverdict.__file__).resolve().parent
 _SYSTEM = ("/usr", "/usr/bin", "/usr/local/bin", "/usr/lib", "/etc", "/boot", "/root", "/home", "/")
@@ -144,10 +145,8 @@ class Host:
 
     def still_at_work(self, seconds: float = 10) -> list[str]:
         """Processes that have our object tree bound, after they had time to end."""
-        until = time.monotonic() + seconds
-        while (found := list(users_of(self.root / "slot"))) and time.monotonic() < until:
-            time.sleep(0.05)
-        return found
+        wait_until(lambda: not any(users_of(self.root / "slot")), seconds)
+        return list(users_of(self.root / "slot"))
 
     def leaks(self, *folders: Path) -> str:
         """Files under ``folders`` that hold the secret."""
