@@ -19,6 +19,7 @@ CREATE = """\tif (size <= 0 || !PAGE_ALIGNED(size))
 \treturn __kvm_gmem_create(kvm, size, flags);
 """
 INIT = "\tkvm_gmem_fops.owner = module;\n"
+NO_BENCHMARK = ("--bench-mib", "0")  # a guest of its own, and no series here is about speed
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def test_a_patch_that_breaks_the_build_and_the_next_that_repairs_it(
     history.commit("KVM: one", {GMEM: (INIT, INIT + '\tpr_debug("one\\n");\n')})
     history.commit("KVM: two", {GMEM: ('pr_debug("one\\n");', "pr_debug(two);")})
     history.commit("KVM: three", {GMEM: ("pr_debug(two);", 'pr_debug("three\\n");')})
-    ended = pipeline.verify(*series())
+    ended = pipeline.verify(*NO_BENCHMARK, *series())
     assert ended.status == 1, ended.stdout + ended.stderr
     builds = [item["build"]["ok"] for item in ended.verdict["patch_evaluations"]]
     assert builds == [True, False, True]
@@ -75,7 +76,7 @@ def test_a_warning_that_another_one_replaces_is_seen(
     # What only W=1 warns of (scripts/Makefile.warn): advice, and the checker that ran is named.
     first = history.read(GMEM).splitlines(keepends=True)[0]
     history.commit("KVM: W=1", {GMEM: (first, first + "static const int made_for_w1 = 1;\n")})
-    ended = pipeline("verify", "--tree", str(history.repo), f"{base}..warned")
+    ended = pipeline("verify", *NO_BENCHMARK, "--tree", str(history.repo), f"{base}..warned")
     assert ended.status == 1, ended.stdout + ended.stderr
     report = ended.verdict
     old = report["base_evaluation"]["build"]["warnings"]
@@ -122,7 +123,7 @@ def troubled(
             )
         },
     )
-    return shared_pipeline.verify(*history.series(head, folder / "patches"))
+    return shared_pipeline.verify(*NO_BENCHMARK, *history.series(head, folder / "patches"))
 
 
 def test_a_warning_on_boot_is_pinned_to_its_patch_and_has_its_line(troubled: Ended) -> None:
@@ -160,7 +161,7 @@ def test_a_case_that_fails_now_and_then_is_flaky_and_blamed_on_nobody(
     history: History, series: Callable[[], list[str]], pipeline: Pipeline
 ) -> None:
     history.commit("KVM: flaky", {GMEM: (MMAP, MMAP + FLAKY)})
-    ended = pipeline.verify(*series())
+    ended = pipeline.verify(*NO_BENCHMARK, *series())
     rows = ended.verdict["verdict"]["cases"]
     (flaky,) = [row for row in rows if row["verdict"] == "FLAKY"]
     assert flaky["patched"]["outcomes"] == ["fail", "pass"]
@@ -174,7 +175,7 @@ def test_a_series_that_only_touches_documentation_cannot_be_tested(
     path = "Documentation/virt/kvm/index.rst"
     first = history.read(path).splitlines(keepends=True)[0]
     history.commit("Documentation: KVM: a word", {path: (first, first + "\n.. A comment.\n")})
-    ended = pipeline.verify(*series())
+    ended = pipeline.verify(*NO_BENCHMARK, *series())
     assert ended.status == 125, ended.stdout + ended.stderr
     assert "touches no code" in ended.verdict["verdict"]["headline"]
     assert [item["state"] for item in ended.verdict["reach"]["files"]] == ["nothing to compile"]
@@ -187,7 +188,7 @@ def test_what_a_patch_changes_in_the_configuration_is_shown(
     old = "config KVM_GUEST_MEMFD\n"
     made = "config KVM_MADE_FOR_A_TEST\n\tdef_bool y\n\tdepends on KVM_GUEST_MEMFD\n\n"
     history.commit("KVM: a symbol", {path: (old, made + old)})
-    ended = pipeline.verify(*series())
+    ended = pipeline.verify(*NO_BENCHMARK, *series())
     (change,) = ended.verdict["kconfig_changes"]
     assert change == {
         "patch": 1,
@@ -217,7 +218,8 @@ def test_the_next_revision_says_what_became_of_the_findings(
         history = History.on(repo, head, tmp_path / f"v{revision}.git")
         history.commit("KVM: a series in two revisions", {GMEM: (INIT, text)})
         paths = history.series(head, tmp_path / f"v{revision}")
-        ended[revision] = pipeline.verify(*(paths if revision == 1 else mails(paths, 2)))
+        paths = paths if revision == 1 else mails(paths, 2)
+        ended[revision] = pipeline.verify(*NO_BENCHMARK, *paths)
         assert ended[revision].status == 1, ended[revision].stdout + ended[revision].stderr
     assert ended[1].verdict["memory"] is None
     memory = ended[2].verdict["memory"]
@@ -245,9 +247,7 @@ SELFTESTS = {
 
 def test_the_trees_own_selftests_run_on_the_bundled_series(shared_pipeline: Pipeline) -> None:
     options = [word for name in SELFTESTS for word in ("--kselftest", name)]
-    ended = shared_pipeline.verify(
-        str(PATCHES / "gmem-write-v7-port.mbx"), *options, "--bench-mib", "0"
-    )
+    ended = shared_pipeline.verify(str(PATCHES / "gmem-write-v7-port.mbx"), *options, *NO_BENCHMARK)
     assert ended.status == 1, "the port has its own defects"
     rows = {row["id"]: row for row in ended.verdict["verdict"]["cases"]}
     for id in SELFTESTS.values():

@@ -141,7 +141,7 @@ def test_a_build_error_is_named_with_file_and_line(
     patches = make_series(
         "KVM: guest_memfd: forget a semicolon", {GMEM: (broken, broken + "\tint forgotten\n")}
     )
-    ended = pipeline.verify(*patches)
+    ended = pipeline.verify("--bench-mib", "0", *patches)
     assert ended.status == 1, ended.stderr
     build = ended.verdict["patch_evaluations"][-1]["build"]
     assert build["confirmed_clean"]
@@ -155,7 +155,7 @@ def test_a_kernel_that_panics_at_boot(pipeline: Pipeline, make_series: MakeSerie
         "KVM: guest_memfd: panic at init",
         {GMEM: (IN_INIT, 'panic("kverdict test");\n\t' + IN_INIT)},
     )
-    ended = pipeline.verify(*patches)
+    ended = pipeline.verify("--bench-mib", "0", *patches)
     assert ended.status == 1, ended.stdout + ended.stderr
     guest = ended.verdict["patch_evaluations"][-1]["guest"]
     assert guest["end"] == "panic"
