@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from jinja2 import (
+    BytecodeCache,
     Environment,
     FileSystemLoader,
     StrictUndefined,
     TemplateError,
     TemplateSyntaxError,
 )
+from jinja2.bccache import Bucket
 from jinja2.exceptions import TemplateNotFound
 from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup
@@ -55,6 +59,28 @@ class _Loader(FileSystemLoader):
             raise TemplateSyntaxError("it is not UTF-8", line, template, file) from error
 
 
+class _Compiled(BytecodeCache):
+    """What this process compiled: templates are checked before hours of work, and filled after.
+
+    By the digest of the source, which Jinja computes from the file each time, beside its name.
+    """
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[str, str], CodeType] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._codes.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        if bucket.code is not None:
+            self._codes[bucket.key, bucket.checksum] = bucket.code
+
+
+@cache
+def _compiled() -> _Compiled:
+    return _Compiled()
+
+
 def environment(
     folders: Folders,
     *,
@@ -69,6 +95,7 @@ def environment(
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        bytecode_cache=_compiled(),
         finalize=_finalize,
     )
     made.filters.update(filters)

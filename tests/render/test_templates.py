@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -118,6 +119,17 @@ def test_a_part_that_is_not_utf_8_is_named_where_it_is_included(tmp_path: Path) 
 
 def test_what_it_prints_is_printable(tmp_path: Path) -> None:
     assert filled(tmp_path, "{{ '\x1b[2J' }}") == "\\x1b[2J"
+
+
+def test_a_template_that_changes_is_compiled_again(tmp_path: Path) -> None:
+    page = tmp_path / "page.txt.j2"
+    said = []
+    for words in ("one {{ x }}", "two {{ x }}", "{{ y }}", "one {{ x }}"):
+        page.write_text(words)
+        os.utime(page, ns=(0, 0))
+        ours = environment(tmp_path, filters={}, names={"y": "three"})
+        said.append(fill(ours, "page.txt.j2", {"x": "!"}))
+    assert said == ["one !", "two !", "three", "one !"]
 
 
 def test_the_setting_is_a_folder(tmp_path: Path) -> None:
