@@ -45,11 +45,14 @@ from kverdict.verdict import judge
 
 REACH_FRAGMENT = "reach.config"
 KUNIT_FRAGMENT = "kunit.config"
-# Results are read from debugfs, suite by suite; the console is for what goes wrong.
+# Results are read from debugfs, suite by suite; the console is for what goes wrong.  The last two
+# are y by default, but we begin with allnoconfig: without them suites are there and never run.
 KUNIT = """# optional: what --kunit asks for, from the patched tree
 CONFIG_KUNIT=y
 CONFIG_DEBUG_FS=y
 CONFIG_KUNIT_DEBUGFS=y
+CONFIG_KUNIT_DEFAULT_ENABLED=y
+CONFIG_KUNIT_AUTORUN_ENABLED=y
 """
 _FOLDER = re.compile(r"\w[\w.+-]*(?:/[\w.+-]+)*", re.ASCII)
 

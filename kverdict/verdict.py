@@ -20,6 +20,7 @@ from kverdict.evidence import (
     missed,
     running_config_evidence,
 )
+from kverdict.findings.suite import KUNIT, KUNIT_RAN
 from kverdict.findings.warnings import identity
 from kverdict.judgement import (
     BAD_OUTCOMES,
@@ -150,6 +151,8 @@ def _lost_anyhow(evaluation: Evaluation) -> bool:
 
 # --- cases ----------------------------------------------------------------------------------------
 
+NO_SUCH_SUITE = Runs(outcomes=(Outcome.SKIP,), message="this kernel has no such suite")
+
 
 def judge_case(base: Runs, patched: Runs) -> CaseVerdict:
     """The table of docs/verdicts.md; what the patched kernel answered comes first."""
@@ -192,7 +195,7 @@ def _judged(
     case: CaseResult, before: Evaluation, patches: Sequence[Evaluation], end: CaseVerdict | None
 ) -> JudgedCase:
     after = patches[-1]
-    old, new = runs_of(before, case.id), runs_of(after, case.id)
+    old, new = _runs_of(before, case.id), _runs_of(after, case.id)
     verdict = _judge_subtest(case.id, before, after, old, new) or judge_case(old, new)
     if verdict is CaseVerdict.NEW_FAIL and end is None and _never_repeated(new):
         verdict = CaseVerdict.INFRA
@@ -204,7 +207,7 @@ def _judged(
     elif end is not None and not set(new.outcomes) - {Outcome.NOT_RUN}:
         # Its turn never came because the guest was gone: that is told once, by the end.
         verdict = CaseVerdict.INFRA if end is CaseVerdict.INFRA else CaseVerdict.UNTESTABLE
-    each = tuple(runs_of(patch, case.id) for patch in patches)
+    each = tuple(_runs_of(patch, case.id) for patch in patches)
     return JudgedCase(
         id=case.id,
         title=case.title,
@@ -224,6 +227,18 @@ def _never_repeated(runs: Runs) -> bool:
     return len(answered) == 1 and Outcome.NOT_RUN in runs.outcomes
 
 
+def _runs_of(evaluation: Evaluation, case: str) -> Runs:
+    """``runs_of``; a KUnit suite that a kernel does not have was asked for there, and skipped."""
+    return NO_SUCH_SUITE if _lacks_suite(evaluation, case) else runs_of(evaluation, case)
+
+
+def _lacks_suite(evaluation: Evaluation, case: str) -> bool:
+    """Whether KUnit's turn came there, and it had no suite of this name."""
+    if not case.startswith(KUNIT) or case != whole_test(case) or runs_of(evaluation, case).outcomes:
+        return False
+    return bool({Outcome.PASS, Outcome.ERROR} & set(runs_of(evaluation, KUNIT_RAN.id).outcomes))
+
+
 def _judge_subtest(
     case: str, before: Evaluation, after: Evaluation, old: Runs, new: Runs
 ) -> CaseVerdict | None:
@@ -235,11 +250,15 @@ def _judge_subtest(
     test = whole_test(case)
     if test == case:
         return None
-    if not new.outcomes and runs_of(after, test).answered:
+    if not new.outcomes and _came_without(after, test):
         return CaseVerdict.UNTESTABLE
-    if not old.outcomes and new.bad and not new.flaky and runs_of(before, test).answered:
+    if not old.outcomes and new.bad and not new.flaky and _came_without(before, test):
         return CaseVerdict.NEW_FAIL
     return None
+
+
+def _came_without(evaluation: Evaluation, test: str) -> bool:
+    return runs_of(evaluation, test).answered or _lacks_suite(evaluation, test)
 
 
 def _answer(runs: Runs) -> str | None:

@@ -9,7 +9,13 @@ from kverdict.comparison import kunit_folder, kunit_fragment
 from kverdict.errors import UserError
 from kverdict.kconfig.fragment import parse
 
-OURS = {"KUNIT", "DEBUG_FS", "KUNIT_DEBUGFS"}
+OURS = {
+    "KUNIT",
+    "DEBUG_FS",
+    "KUNIT_DEBUGFS",
+    "KUNIT_DEFAULT_ENABLED",
+    "KUNIT_AUTORUN_ENABLED",
+}
 
 
 @pytest.mark.parametrize(

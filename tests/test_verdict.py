@@ -856,6 +856,57 @@ def test_a_subtest_that_the_series_renames_is_no_trouble() -> None:
     assert verdict.overall is Overall.BAD
 
 
+SUITE = "kunit.x"
+
+
+@pytest.mark.parametrize("ran", [PASS, ERROR])  # on a kernel without any suite KUnit is an ERROR
+def test_a_suite_that_the_series_brings_is_skipped_on_the_base(ran: Outcome) -> None:
+    base = make.guest(make.BASE_ID, cases=make.cases({"a": PASS, "kunit": ran}))
+
+    def verdict_of(outcome: Outcome) -> Verdict:
+        cases = {"a": PASS, "kunit": PASS, SUITE: outcome, f"{SUITE}/one": outcome}
+        return judged(before(base), after(make.guest(make.TIP_ID, cases=make.cases(cases))))
+
+    good, bad = verdict_of(PASS), verdict_of(FAIL)
+    assert (of_case(good, SUITE), of_case(good, f"{SUITE}/one")) == (CaseVerdict.PASS,) * 2
+    assert good.overall is Overall.GOOD
+    assert (of_case(bad, SUITE), of_case(bad, f"{SUITE}/one")) == (CaseVerdict.NEW_FAIL,) * 2
+    assert bad.overall is Overall.BAD
+    suite = next(case for case in bad.cases if case.id == SUITE)
+    assert (suite.base.outcomes, suite.patch) == ((SKIP,), 1)
+    assert suite.base.message == "this kernel has no such suite"
+
+
+def test_a_suite_that_the_series_takes_away_is_lost() -> None:
+    cases = {"a": PASS, "kunit": PASS, SUITE: PASS, f"{SUITE}/one": PASS}
+    verdict = judged(
+        before(make.guest(make.BASE_ID, cases=make.cases(cases))),
+        after(make.guest(make.TIP_ID, cases=make.cases({"a": PASS, "kunit": PASS}))),
+    )
+    assert of_case(verdict, SUITE) is CaseVerdict.NEW_FAIL
+    assert of_case(verdict, f"{SUITE}/one") is CaseVerdict.UNTESTABLE
+
+
+@pytest.mark.parametrize("base", [PASS, ERROR])
+def test_kunit_that_was_asked_for_and_ran_nothing_is_never_good(base: Outcome) -> None:
+    verdict = judged(
+        before(make.guest(make.BASE_ID, cases=make.cases({"a": PASS, "kunit": base}))),
+        after(make.guest(make.TIP_ID, cases=make.cases({"a": PASS, "kunit": ERROR}))),
+    )
+    assert of_case(verdict, "kunit") is CaseVerdict.INFRA
+    assert verdict.overall is Overall.TROUBLE
+    assert "kunit" in verdict.headline
+
+
+def test_a_guest_that_never_came_to_kunit_lacks_no_suite() -> None:
+    cases = {"kunit": PASS, SUITE: FAIL}
+    verdict = judged(
+        before(make.guest(make.BASE_ID, cases=make.cases({"kunit": NOT_RUN}))),
+        after(make.guest(make.TIP_ID, cases=make.cases(cases))),
+    )
+    assert of_case(verdict, SUITE) is not CaseVerdict.NEW_FAIL
+
+
 def test_a_case_is_pinned_by_what_the_patches_in_between_answered() -> None:
     asked = make.evaluation(guest=None, reruns=(patched_guest(a=FAIL),))
     verdict = of_series(

@@ -46,8 +46,11 @@ def run_all(cases: Sequence[Case], facts: Facts, results: Results) -> None:
     suites = programs.kunit_suites() if facts.kunit else {}
     suites = {id: folder for id, folder in suites.items() if _is_asked(id, facts)}
     others = [program for program in facts.programs if _is_asked(program.id, facts)]
-    plan = [*suites, *(case.id for case in cases), *(program.id for program in others)]
+    whole = [programs.KUNIT_RAN] if facts.kunit and _is_asked(programs.KUNIT_RAN, facts) else []
+    plan = [*whole, *suites, *(case.id for case in cases), *(program.id for program in others)]
     results.put("plan", cases=plan)
+    if whole:
+        programs.report_whether_kunit_ran(len(suites), results)
     programs.report_kunit(suites, results)
     run_cases(cases, facts, results)
     programs.run_all(others, facts.time_scale, results)
@@ -71,6 +74,7 @@ def _chosen(facts: Facts) -> List[Case]:
     if facts.cases is None:
         return list(CASES)
     known = {case.id for case in CASES} | {program.id for program in facts.programs}
+    known.add(programs.KUNIT_RAN)
     unknown = sorted(id for id in set(facts.cases) - known if not id.startswith("kunit."))
     if unknown:
         raise BadFacts(f"there is no case {', '.join(unknown)}")

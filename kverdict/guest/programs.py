@@ -32,6 +32,7 @@ NOT_FOUND = 127  # sh(1), env(1) and ld.so(8): the command, or a library of it, 
 MOST_OUTPUT = 256 << 10  # bytes of one program, its end counts
 ALIVE_SECONDS = 5.0  # between two words that a program still runs; well below the host's patience
 KUNIT = Path("/sys/kernel/debug/kunit")
+KUNIT_RAN = "kunit"  # the case that there was any suite; suites are kunit.NAME
 _TICK = 0.05  # seconds
 _CHUNK = 65536
 _NOT_IN_AN_ID = re.compile(r"[^A-Za-z0-9_.:-]")
@@ -214,6 +215,14 @@ def kunit_suites() -> Dict[str, Path]:
             id, number = "{}-{}".format(name, number), number + 1
         found[id] = folder
     return found
+
+
+def report_whether_kunit_ran(suites: int, results: Results) -> None:
+    """Whoever asks for KUnit's suites and gets none has no answer; the kernel logs why."""
+    outcome = runner.PASS if suites else runner.ERROR
+    message = "" if suites else "this kernel ran no suite; its console says why (kunit:)"
+    results.start(KUNIT_RAN)
+    results.end(KUNIT_RAN, outcome, message, 0.0)
 
 
 def report_kunit(suites: Dict[str, Path], results: Results) -> None:

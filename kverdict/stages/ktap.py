@@ -113,11 +113,17 @@ def _suite(case: CaseResult, told: _Told | None) -> list[CaseResult]:
         change: dict[str, object] = {"outcome": Outcome.ERROR, "message": "it left no KTAP"}
         return [case.model_copy(update=change) if ran else case]
     status, rows = told
+    message = case.message
+    if rows and rows[0][1] == "NO_TESTS":
+        # Its configuration left it empty, as without KUNIT_FAULT_TEST; kunit_parser makes "crashed"
+        # of the whole, while the kernel's own line on the console says SKIP.
+        status, message = "NO_TESTS", "it has no tests under this configuration"
     if rows and all(path.startswith(f"{rows[0][0]}/") for path, _, _ in rows[1:]):
         around = len(rows[0][0]) + 1
         rows = [(path[around:], status, said) for path, status, said in rows[1:]]
     outcome = _OUTCOMES.get(status, Outcome.ERROR) if ran else case.outcome
-    return [case.model_copy(update={"outcome": outcome}), *_below(case, rows)]
+    judged = case.model_copy(update={"outcome": outcome, "message": message})
+    return [judged, *_below(case, rows)]
 
 
 def _below(case: CaseResult, rows: Sequence[_Row]) -> list[CaseResult]:

@@ -257,6 +257,62 @@ def test_the_trees_own_selftests_run_on_the_bundled_series(shared_pipeline: Pipe
     assert {row["verdict"] for row in below} == {"PASS"} and len(below) == 3
 
 
+EXPECTED = "\tKUNIT_EXPECT_EQ(test, 1 + 1, 2);\n}\n\n/*\n * This is run once before each test"
+
+
+@pytest.mark.long  # KUnit's symbols are another configuration: another base to build
+def test_the_kernels_own_unit_tests_run_in_the_guest(
+    history: History, series: Callable[[], list[str]], pipeline: Pipeline
+) -> None:
+    path = "lib/kunit/kunit-example-test.c"
+    history.commit("kunit: a wrong sum", {path: (EXPECTED, EXPECTED.replace("2", "3"))})
+    ended = pipeline.verify(*NO_BENCHMARK, *series(), "--kunit", "lib/kunit")
+    assert ended.status == 1, ended.stdout + ended.stderr
+    rows = {row["id"]: row for row in ended.verdict["verdict"]["cases"]}
+    told = {row["case"]: row["patch"] for row in findings(ended, "case")}
+    assert told == {"kunit.example": 1, "kunit.example/example_simple_test": 1}
+    assert rows["kunit.example/example_simple_test"]["verdict"] == "NEW-FAIL"
+    skipped = rows["kunit.example/example_skip_test"]
+    assert (skipped["verdict"], skipped["base"]["outcomes"]) == ("UNTESTABLE", ["skip"])
+    passed = [id for id, row in rows.items() if row["verdict"] == "PASS"]
+    assert "kunit.kunit-resource-test" in passed
+    assert rows["kunit.kunit_fault"]["base"]["outcomes"] == ["skip"], "its tests oops on purpose"
+    assert any("/example_params_test/" in id for id in passed)
+
+
+@pytest.mark.long  # each kernel boots twice, and what is enabled makes another base
+def test_every_patch_is_tested_and_what_no_one_compiles_is_reached(
+    history: History, series: Callable[[], list[str]], pipeline: Pipeline
+) -> None:
+    """1/3 touches a driver that our configuration leaves out; 3/3 repairs what 2/3 breaks."""
+    balloon = "drivers/virtio/virtio_balloon.c"
+    line = "#include <linux/page_reporting.h>\n"
+    history.commit("virtio_balloon: one", {balloon: (line, line + "static int made __used;\n")})
+    broken = MMAP + "\treturn -EIO;\n\n"
+    history.commit("KVM: two", {GMEM: (MMAP, broken)})
+    history.commit("KVM: three", {GMEM: (broken, MMAP)})
+    ended = pipeline.verify(
+        *NO_BENCHMARK, "--test-each", "--repeat", "2", "--reach", "--coccicheck", *series()
+    )
+    assert ended.status == 1, ended.stdout + ended.stderr
+    report = ended.verdict
+    assert report["reach"]["enabled"] == ["CONFIG_VIRTIO_BALLOON=y"]
+    states = {file["path"]: file["state"] for file in report["reach"]["files"]}
+    assert states == {balloon: "compiled", GMEM: "compiled"}
+    assert "coccicheck" in report["checks"]["ran"]
+    told = findings(ended, "case")
+    assert {(one["patch"], one["verdict"]) for one in told} == {(2, "NEW-FAIL")}
+    assert "content.fresh" in {one["case"] for one in told}
+    rows = {row["id"]: row for row in report["verdict"]["cases"]}
+    each = [runs["outcomes"] for runs in rows["content.fresh"]["each"]]
+    assert [rows["content.fresh"]["base"]["outcomes"], *each] == [
+        ["pass"] * 2,
+        ["pass"] * 2,
+        ["fail"] * 2,
+        ["pass"] * 2,
+    ]
+
+
 def test_a_selftest_that_the_tree_does_not_have_is_the_users_mistake(pipeline: Pipeline) -> None:
     ended = pipeline.verify(
         str(PATCHES / "gmem-write-v7-port.mbx"), "--kselftest", "kvm:guest_memfd_tset"

@@ -14,8 +14,10 @@ import pytest
 
 from kverdict.findings.suite import read_results
 from kverdict.guest import identity, programs
-from kverdict.guest.facts import BadFacts, Program, parse
+from kverdict.guest.facts import BadFacts, Facts, Program, parse
+from kverdict.guest.program import run_all
 from kverdict.guest.results import Results
+from kverdict.models import Outcome
 
 
 def program(folder: Path, body: str, limit: float = 20) -> Program:
@@ -197,6 +199,29 @@ def test_kunit_s_results_are_read_from_debugfs(
     lines = (tmp_path / "results/results.jsonl").read_text().splitlines()
     events = [json.loads(line) for line in lines]
     assert [event.get("outcome") for event in events] == [None, None, "pass", None, "error"]
+
+
+@pytest.mark.parametrize("suites", [0, 2])
+def test_that_no_suite_ran_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suites: int
+) -> None:
+    """CONFIG_KUNIT_DEFAULT_ENABLED=n leaves the folders away, and is a line on the console."""
+    monkeypatch.setattr(programs, "KUNIT", tmp_path / "kunit")
+    monkeypatch.setattr(programs, "mount_debugfs", lambda: None)
+    for number in range(suites):
+        (tmp_path / f"kunit/{number}").mkdir(parents=True)
+        (tmp_path / f"kunit/{number}/results").write_text("ok\n")
+    (tmp_path / "results").mkdir()
+    results = Results(tmp_path / "results")
+    results.put("hello", **identity.hello())
+    run_all([], Facts(kunit=True, cases=("kunit", "kunit.0", "kunit.1")), results)
+    results.put("done")
+    asked = ("kunit", *(f"kunit.{number}" for number in range(suites)))
+    told = read_results(tmp_path / "results", cases=asked, kunit=True)
+    assert told.problems == () and told.done
+    outcomes = [Outcome.PASS] * (1 + suites) if suites else [Outcome.ERROR]
+    assert [case.outcome for case in told.cases] == outcomes
+    assert bool(told.cases[0].message) is not bool(suites)
 
 
 def test_a_suite_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

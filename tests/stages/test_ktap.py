@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -134,6 +135,32 @@ def test_a_suite_is_what_its_tests_come_to(
 ) -> None:
     expected = [(f"kunit.made/{name}", result) for name, result in below]
     assert one(tmp_path, "kunit.made", text) == [("kunit.made", outcome), *expected]
+
+
+def test_the_suites_of_a_real_guest(tmp_path: Path) -> None:
+    """`--kunit lib/kunit` on Linux 7.2.13; kunit_fault has tests with KUNIT_FAULT_TEST only."""
+    texts = json.loads((DATA / "lib-kunit-7.2.13.json").read_text())
+    found = {
+        case.id: case
+        for case in read(tmp_path, [factories.case(id) for id in texts], [*texts.values()])
+    }
+    suites = {id: found[id].outcome for id in texts}
+    assert suites == {**dict.fromkeys(texts, PASS), "kunit.kunit_fault": SKIP}
+    assert "no tests" in found["kunit.kunit_fault"].message
+    lines = "".join(texts.values()).splitlines()
+    results = [line for line in lines if line.startswith("  ") and line.split()[0] == "ok"]
+    assert len(found) == len(texts) + len(results)
+    skipped = [case for id, case in found.items() if case.outcome is SKIP and id not in texts]
+    assert [case.id.removeprefix("kunit.example/example_") for case in skipped] == [
+        "skip_test",
+        "mark_skipped_test",
+        "params_test/example_value_3",
+        "params_test/example_value_0",
+    ]
+    reasons = [case.message.rpartition("# SKIP ")[2] for case in skipped]
+    assert reasons[:2] == ["this test should be skipped"] * 2
+    # To kunit_parser what stands before the first parameter's result is the whole test's.
+    assert reasons[2:] == ["", "unsupported param value 0"]
 
 
 @pytest.mark.parametrize("outcome", [CRASH, NOT_RUN, ERROR])
