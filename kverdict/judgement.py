@@ -129,6 +129,16 @@ class Finding(Frozen):
     advice: bool = False  # worth a look, and no reason for BAD: what checkpatch or W=1 says
     key: str = ""  # the same finding in another run or revision has the same
 
+    @property
+    def in_between(self) -> bool:
+        """Whether it is on its patch and not at the end of the series: "console:WARN:f@2"."""
+        return self.patch is not None and self.key.endswith(f"@{self.patch}")
+
+    @property
+    def bare_key(self) -> str:
+        """The key that it would have at the end of the series."""
+        return self.key.removesuffix(f"@{self.patch}") if self.in_between else self.key
+
 
 class Proof(Enum):
     HOLDS = "holds"

@@ -270,8 +270,7 @@ class _Submission:
 
     def _is_about(self, finding: Finding, kernel: _Kernel) -> bool:
         """Whether it is this kernel that has it: a patch in between, or the whole series."""
-        passing = _is_passing(finding)
-        return kernel.number == (finding.patch if passing else self.total)
+        return kernel.number == (finding.patch if finding.in_between else self.total)
 
     def _case(self, kernel: _Kernel, guest: Guest, case: CaseResult, id: str) -> Item:
         judged = self.judged.get(case.id) if kernel.number in (0, self.total) else None
@@ -363,12 +362,7 @@ class _Submission:
             return kernel.number == 0
         if kernel.number == 0:
             return finding.verdict is CaseVerdict.PRE_EXISTING
-        return kernel.number == finding.patch or not _is_passing(finding)
-
-
-def _is_passing(finding: Finding) -> bool:
-    """It is of a patch in between, and not of the whole series."""
-    return finding.patch is not None and finding.key.endswith(f"@{finding.patch}")
+        return kernel.number == finding.patch or not finding.in_between
 
 
 def _answer(guest: Guest, case: CaseResult, judged: JudgedCase | None) -> Outcome:
@@ -393,8 +387,7 @@ def _cases_with(kernel: _Kernel, finding: Finding, there: bool) -> Iterator[tupl
 def _shows(guest: Guest, finding: Finding) -> bool:
     if finding.kind is FindingKind.BOOT:
         return guest.end is not GuestEnd.DONE
-    key = finding.key.removesuffix(f"@{finding.patch}")
-    return any(f"console:{splat_identity(splat)}" == key for splat in guest.splats)
+    return any(f"console:{splat_identity(splat)}" == finding.bare_key for splat in guest.splats)
 
 
 def patchset_hash(digests: Sequence[str]) -> str:

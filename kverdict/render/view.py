@@ -202,16 +202,22 @@ def shown_findings(report: Report) -> tuple[Shown, ...]:
 def _shown(report: Report, finding: Finding, cases: Mapping[str, JudgedCase]) -> Shown:
     case = cases.get(finding.case or "")
     if finding.kind is FindingKind.CASE and case is not None:
-        _, runs = answered_on(finding, case)
-        return Shown(finding, case.source, how_often(case.model_copy(update={"patched": runs})))
+        _, answered = answered_on(finding, case)
+        return Shown(finding, case.source, how_often(case.model_copy(update={"patched": answered})))
+    patched, base = _seen_on(report, finding), report.base_evaluation
     if finding.kind is FindingKind.CONSOLE:
-        id = finding.key.removeprefix("console:")
-        patched, base = (_boots_with(side.evaluation, id) for side in reversed(sides(report)))
-        return Shown(finding, "", f"seen in {patched}, base in {base}", id)
+        id = finding.bare_key.removeprefix("console:")
+        runs = f"seen in {_boots_with(patched, id)}, base in {_boots_with(base, id)}"
+        return Shown(finding, "", runs, id)
     if finding.kind is FindingKind.BOOT:
-        patched, base = (boots(side.evaluation) for side in reversed(sides(report)))
-        return Shown(finding, "", f"{patched}; base: {base}")
+        return Shown(finding, "", f"{boots(patched)}; base: {boots(base)}")
     return Shown(finding, "")
+
+
+def _seen_on(report: Report, finding: Finding) -> Evaluation:
+    if finding.in_between and finding.patch is not None:
+        return report.patch_evaluations[finding.patch - 1]
+    return report.patched_evaluation
 
 
 def _boots_with(evaluation: Evaluation, id: str) -> str:
@@ -262,7 +268,7 @@ def answered_on(finding: Finding, case: JudgedCase) -> tuple[str, Runs]:
     What a patch in between shows, and the end does not, is no answer of the patched kernel.
     """
     number = finding.patch
-    if number is not None and finding.key == f"case:{case.id}@{number}":
+    if number is not None and finding.in_between and finding.bare_key == f"case:{case.id}":
         return f"patch {number}'s kernel", case.each[number - 1]
     return "patched kernel", case.patched
 

@@ -83,6 +83,17 @@ def test_a_case_that_fails_on_a_patch_in_between_is_seen_there() -> None:
     assert one.runs == "fails 1 of 1, base passes 1 of 1"
 
 
+def test_what_a_console_said_on_a_patch_in_between_is_seen_there() -> None:
+    warn = make.splat(fingerprint="WARN:f", line=7)
+    noisy = make.guest("b1d1" * 10, cases=make.cases({"a": PASS}), splats=(warn,))
+    patches = (answered.built(1, guest=noisy), answered.booted({"a": PASS}))
+    series = make.series(patches=(make.patch(1), make.patch(2)))
+    (one,) = shown_findings(answered.report(series, answered.base_with({"a": PASS}), patches))
+    assert one.finding.key == "console:WARN:f@1"
+    assert one.runs == "seen in 1 of 1 boot, base in 0 of 1 boot"
+    assert one.fingerprint == "WARN:f", "as bisect --for console: takes it"
+
+
 def test_a_guest_that_did_not_finish_says_how_the_boots_ended() -> None:
     hung = make.guest(None, end=GuestEnd.BOOT_TIMEOUT, cases=make.cases({"a": Outcome.NOT_RUN}))
     lost = make.report(None, make.evaluation(guest=hung, reruns=(hung,)))
