@@ -302,10 +302,10 @@ def test_every_patch_is_tested_and_what_no_one_compiles_is_reached(
     assert "coccicheck" in report["checks"]["ran"]
     told = findings(ended, "case")
     assert {(one["patch"], one["verdict"]) for one in told} == {(2, "NEW-FAIL")}
-    assert "content.fresh" in {one["case"] for one in told}
+    assert "noflag.write.page" in {one["case"] for one in told}
     rows = {row["id"]: row for row in report["verdict"]["cases"]}
-    each = [runs["outcomes"] for runs in rows["content.fresh"]["each"]]
-    assert [rows["content.fresh"]["base"]["outcomes"], *each] == [
+    each = [runs["outcomes"] for runs in rows["noflag.write.page"]["each"]]
+    assert [rows["noflag.write.page"]["base"]["outcomes"], *each] == [
         ["pass"] * 2,
         ["pass"] * 2,
         ["fail"] * 2,
