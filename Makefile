@@ -12,7 +12,7 @@ help:
 	@echo "make demo    verify the bundled series on a real kernel (SERIES=..., TREE=...)"
 	@echo "make test    lint, types, unit tests, then tests that build and boot kernels"
 	@echo "make unit    only what needs no kernel"
-	@echo "make long    real kernels: flaky and benchmark bisections, two nights, 30 kills, 6.12, 7.3"
+	@echo "make long    real kernels: flaky and benchmark bisections, two nights, KUnit, 30 kills, 6.12, 7.3"
 	@echo "make fuzz    every parser of strangers' bytes, a minute each (FUZZ_SECONDS=...)"
 	@echo "make bench   where the time goes"
 	@echo "make faults  one run killed at each of its events (docs/reliability.md)"
