@@ -9,7 +9,7 @@ from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
-from kverdict.confidence import ask_again, pin_down
+from kverdict.confidence import ask_again, pin_down, vanished_cases
 from kverdict.configdiff import config_changes, declared_in
 from kverdict.disk import (
     build_need,
@@ -122,7 +122,8 @@ def _compared(
     if before.guest is not None:
         engine = engine.like(before.guest)
     patches = _evaluate_patches(request, engine, series, applied, line, evaluations)
-    before, *asked = ask_again(engine, line, evaluations, (before, *patches))
+    gone = vanished_cases(before, patches[-1])
+    before, *asked = ask_again(engine, line, evaluations, (before, *patches), vanished=gone)
     return before, pin_down(engine, line, evaluations, before, asked)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kverdict.evaluate import Engine
+from kverdict.findings.suite import KUNIT, KUNIT_RAN
 from kverdict.judgement import (
     BAD_OUTCOMES,
     NO_ANSWER,
@@ -23,17 +24,23 @@ from kverdict.verdict import find, judge_cases
 
 
 def ask_again(
-    engine: Engine, line: Line, evaluations: Path, kernels: Sequence[Evaluation]
+    engine: Engine,
+    line: Line,
+    evaluations: Path,
+    kernels: Sequence[Evaluation],
+    *,
+    vanished: frozenset[str] = frozenset(),
 ) -> tuple[Evaluation, ...]:
     """What failed on any of these kernels runs once more in a fresh guest, on each that answered.
 
-    A guest that is lost over it has answered nothing, and is replaced once.
+    So does what ``vanished``: a test may skip for a moment's want of memory.  A guest that is lost
+    over it has answered nothing, and is replaced once.
     """
     failing = failing_cases(kernels)
     asked = []
     for evaluation in kernels:
         for _ in range(2):
-            cases = worth_asking(evaluation, failing)
+            cases = worth_asking(evaluation, failing, vanished)
             if not cases:
                 break
             number = f"{len(cases)} case" + ("" if len(cases) == 1 else "s")
@@ -56,20 +63,38 @@ def failing_cases(kernels: Sequence[Evaluation]) -> frozenset[str]:
     )
 
 
-def worth_asking(evaluation: Evaluation, failing: frozenset[str]) -> tuple[str, ...]:
+def vanished_cases(before: Evaluation, after: Evaluation) -> frozenset[str]:
+    """Those that the base passes and that are skipped in the guest of the whole series."""
+    skipped = {
+        case.id
+        for guest in guests_of(after)
+        for case in guest.cases
+        if case.in_guest and case.outcome is Outcome.SKIP
+    }
+    return frozenset(case for case in skipped if runs_of(before, case).passed)
+
+
+def worth_asking(
+    evaluation: Evaluation, failing: frozenset[str], vanished: frozenset[str] = frozenset()
+) -> tuple[str, ...]:
     """The failing cases that this kernel has answered once, in the order of the suite.
 
-    A skip says that the feature is not there: it would be said again.
+    A skip says that the feature is not there and would be said again, but where the base has it.
     """
     known = dict.fromkeys(case.id for guest in guests_of(evaluation) for case in guest.cases)
-    once = (id for id in known if id in failing and _answers(evaluation, id) == 1)
+    once = (
+        id
+        for id in known
+        if (id in failing and _answers(evaluation, id) == 1)
+        or (id in vanished and _answers(evaluation, id, skips=True) == 1)
+    )
     return tuple(dict.fromkeys(whole_test(id) for id in once))
 
 
-def _answers(evaluation: Evaluation, case: str) -> int:
-    """How often a kernel answered a case with more than a skip."""
+def _answers(evaluation: Evaluation, case: str, *, skips: bool = False) -> int:
+    """How often a kernel answered a case, with more than a skip unless they count."""
     return sum(
-        outcome not in NO_ANSWER and outcome is not Outcome.SKIP
+        outcome not in NO_ANSWER and (skips or outcome is not Outcome.SKIP)
         for outcome in runs_of(evaluation, case).outcomes
     )
 
@@ -114,6 +139,10 @@ def new_at_the_end(before: Evaluation, patches: Sequence[Evaluation]) -> tuple[s
     ]
     if not ours:
         return None
-    known = {case.id for patch in patches for guest in guests_of(patch) for case in guest.cases}
+    kernels = (before, *patches)
+    known = {case.id for one in kernels for guest in guests_of(one) for case in guest.cases}
     named = dict.fromkeys(item.case for item in ours if item.case in known)
-    return tuple(dict.fromkeys(whole_test(id) for id in named if id is not None))
+    asked = dict.fromkeys(whole_test(id) for id in named if id is not None)
+    # A patch without the suite says so by this case alone.
+    ran = [KUNIT_RAN.id] if any(id.startswith(KUNIT) for id in asked) else []
+    return tuple(dict.fromkeys([*ran, *asked]))

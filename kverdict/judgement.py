@@ -194,7 +194,7 @@ def guests_of(evaluation: Evaluation) -> tuple[Guest, ...]:
 
 def ran(guest: Guest) -> list[CaseResult]:
     """The cases whose turn came."""
-    return [case for case in guest.cases if case.outcome is not Outcome.NOT_RUN]
+    return [case for case in guest.cases if case.in_guest and case.outcome is not Outcome.NOT_RUN]
 
 
 FATAL = frozenset({SplatKind.PANIC, SplatKind.OOPS, SplatKind.BUG, SplatKind.LOCKUP})

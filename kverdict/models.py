@@ -352,6 +352,7 @@ class CaseResult(Frozen):
     outcome: Outcome
     message: Annotated[str, MEASURED]  # it may quote what was in memory, or count what was lost
     seconds: Annotated[float, MEASURED]
+    in_guest: bool = True  # false for a selftest that could not be built: no guest had it
 
 
 class BenchRow(Frozen):
@@ -433,6 +434,7 @@ class Guest(Frozen):
     symbols_note: str = ""  # why reports have no files and lines
     outputs: tuple[TestOutput, ...] = ()  # of --kselftest and --kunit
     boot: Annotated[int, MEASURED] = 1  # its number, from 1: the files of the second end in -2
+    every_case: bool = True  # false when it was asked for some of the cases
 
 
 # --- evaluation ---------------------------------------------------------------------------------

@@ -61,6 +61,7 @@ from kverdict.models import (
     Series,
     Splat,
     SplatKind,
+    SymbolProof,
 )
 from kverdict.reach import compiled_anything
 from kverdict.text import counted
@@ -121,12 +122,27 @@ def judge_end(before: Evaluation, after: Evaluation) -> CaseVerdict | None:
         return CaseVerdict.INFRA
     if base is None:
         return CaseVerdict.UNTESTABLE
-    if survived(base, last_seen(patched)):
-        return CaseVerdict.NEW_FAIL
+    alike = any(_panicked_alike(guest, patched) for guest in guests_of(before))
+    if _came_through(base, patched):
+        return CaseVerdict.FLAKY if alike else CaseVerdict.NEW_FAIL
     if base.end is not GuestEnd.PANIC:
         return CaseVerdict.INFRA
-    same = patched.end is GuestEnd.PANIC and died_in(patched) == died_in(base)
-    return CaseVerdict.PRE_EXISTING if same else CaseVerdict.UNTESTABLE
+    return CaseVerdict.PRE_EXISTING if alike else CaseVerdict.UNTESTABLE
+
+
+def _came_through(base: Guest, patched: Guest) -> bool:
+    """Whether the base lived on where the patched guest did not."""
+    answered = [case.id for case in ran(base)]
+    last = last_seen(patched)
+    if died_in(patched) is not None or last is None or base.end is GuestEnd.DONE:
+        return survived(base, last)
+    # Between two cases, or after the last one: only a further case shows that it went on.
+    return last in answered[:-1]
+
+
+def _panicked_alike(one: Guest, other: Guest) -> bool:
+    both = one.end is GuestEnd.PANIC and other.end is GuestEnd.PANIC
+    return both and (died_in(one), last_seen(one)) == (died_in(other), last_seen(other))
 
 
 def last_seen(guest: Guest) -> str | None:
@@ -141,8 +157,7 @@ def last_seen(guest: Guest) -> str | None:
 def _lost_anyhow(evaluation: Evaluation) -> bool:
     """All its boots with all cases were lost: without a word, or each in another place."""
     assert evaluation.guest is not None
-    planned = len(evaluation.guest.cases)
-    whole = [guest for guest in guests_of(evaluation) if len(guest.cases) == planned]
+    whole = [guest for guest in guests_of(evaluation) if guest.every_case]
     if not all(lost(guest) for guest in whole):
         return False
     places = {(guest.end, last_seen(guest)) for guest in whole}
@@ -195,7 +210,7 @@ def _judged(
     case: CaseResult, before: Evaluation, patches: Sequence[Evaluation], end: CaseVerdict | None
 ) -> JudgedCase:
     after = patches[-1]
-    old, new = _runs_of(before, case.id), _runs_of(after, case.id)
+    old, new = _runs_of(before, case.id, base=True), _runs_of(after, case.id)
     verdict = _judge_subtest(case.id, before, after, old, new) or judge_case(old, new)
     if verdict is CaseVerdict.NEW_FAIL and end is None and _never_repeated(new):
         verdict = CaseVerdict.INFRA
@@ -208,6 +223,7 @@ def _judged(
         # Its turn never came because the guest was gone: that is told once, by the end.
         verdict = CaseVerdict.INFRA if end is CaseVerdict.INFRA else CaseVerdict.UNTESTABLE
     each = tuple(_runs_of(patch, case.id) for patch in patches)
+    answers = [_answer(runs) for runs in (old, *each)]
     return JudgedCase(
         id=case.id,
         title=case.title,
@@ -216,9 +232,22 @@ def _judged(
         base=old,
         patched=new,
         each=each if any(runs.outcomes for runs in each[:-1]) else (),
-        patch=changed_with([_answer(old), *map(_answer, each)]),
-        changes=changes_in([_answer(old), *map(_answer, each)]),
+        patch=changed_with(_with_absence(case.id, before, patches, answers)),
+        changes=changes_in(answers),
     )
+
+
+def _with_absence(
+    case: str, before: Evaluation, patches: Sequence[Evaluation], answers: Sequence[str | None]
+) -> list[str | None]:
+    """That a test ran without this subtest is an answer, too: a new one has its patch."""
+    test = whole_test(case)
+    came = [_came(before, test, base=True), *(_came(patch, test) for patch in patches)]
+    absent = [there and test != case for there in came]
+    return [
+        "absent" if answer is None and gone else answer
+        for answer, gone in zip(answers, absent, strict=True)
+    ]
 
 
 def _never_repeated(runs: Runs) -> bool:
@@ -227,16 +256,20 @@ def _never_repeated(runs: Runs) -> bool:
     return len(answered) == 1 and Outcome.NOT_RUN in runs.outcomes
 
 
-def _runs_of(evaluation: Evaluation, case: str) -> Runs:
+def _runs_of(evaluation: Evaluation, case: str, *, base: bool = False) -> Runs:
     """``runs_of``; a KUnit suite that a kernel does not have was asked for there, and skipped."""
-    return NO_SUCH_SUITE if _lacks_suite(evaluation, case) else runs_of(evaluation, case)
+    return NO_SUCH_SUITE if _lacks_suite(evaluation, case, base=base) else runs_of(evaluation, case)
 
 
-def _lacks_suite(evaluation: Evaluation, case: str) -> bool:
-    """Whether KUnit's turn came there, and it had no suite of this name."""
+def _lacks_suite(evaluation: Evaluation, case: str, *, base: bool) -> bool:
+    """Whether KUnit's turn came there, and it had no suite of this name.
+
+    A base may have none at all, which is an ERROR.  On a patched kernel that says nothing.
+    """
     if not case.startswith(KUNIT) or case != whole_test(case) or runs_of(evaluation, case).outcomes:
         return False
-    return bool({Outcome.PASS, Outcome.ERROR} & set(runs_of(evaluation, KUNIT_RAN.id).outcomes))
+    came = {Outcome.PASS, Outcome.ERROR} if base else {Outcome.PASS}
+    return bool(came & set(runs_of(evaluation, KUNIT_RAN.id).outcomes))
 
 
 def _judge_subtest(
@@ -250,15 +283,17 @@ def _judge_subtest(
     test = whole_test(case)
     if test == case:
         return None
-    if not new.outcomes and _came_without(after, test):
+    if not new.outcomes and _came(after, test):
         return CaseVerdict.UNTESTABLE
-    if not old.outcomes and new.bad and not new.flaky and _came_without(before, test):
+    if not old.outcomes and new.bad and not new.flaky and _came(before, test, base=True):
         return CaseVerdict.NEW_FAIL
     return None
 
 
-def _came_without(evaluation: Evaluation, test: str) -> bool:
-    return runs_of(evaluation, test).answered or _lacks_suite(evaluation, test)
+def _came(evaluation: Evaluation, test: str, *, base: bool = False) -> bool:
+    """Whether the turn of a whole test came: what it did not say then, it does not have."""
+    runs = _runs_of(evaluation, test, base=base)
+    return runs.answered or runs.skipped
 
 
 def _answer(runs: Runs) -> str | None:
@@ -325,7 +360,7 @@ def find(
         *_console_findings(before, patches),
         *_case_findings(cases, judge_end(before, after) is not None),
         *_passing_findings(before, patches, cases),
-        *_config_findings(before.config, after.config),
+        *_config_findings(before.config, [patch.config for patch in patches]),
         *_warning_findings(warnings),
         *(_check_findings(checks) if checks is not None else ()),
     )
@@ -594,10 +629,12 @@ def _passing_case(case: JudgedCase, number: int, end: CaseVerdict | None) -> Fin
         return None
     if end is not None and Outcome.CRASH in here.outcomes:
         return None  # told by the guest's end
-    flaky = here.flaky or earlier.flaky
+    verdict = CaseVerdict.FLAKY if here.flaky or earlier.flaky else CaseVerdict.NEW_FAIL
+    if verdict is CaseVerdict.NEW_FAIL and end is None and _never_repeated(here):
+        verdict = CaseVerdict.INFRA
     return Finding(
         kind=FindingKind.CASE,
-        verdict=CaseVerdict.FLAKY if flaky else CaseVerdict.NEW_FAIL,
+        verdict=verdict,
         title=case.title,
         detail=here.message,
         case=case.id,
@@ -606,23 +643,44 @@ def _passing_case(case: JudgedCase, number: int, end: CaseVerdict | None) -> Fin
     )
 
 
-def _config_findings(base: ConfigProof | None, patched: ConfigProof | None) -> Iterator[Finding]:
-    if patched is None:
-        return
-    before = {symbol.name for symbol in missed(base, required=True)} if base is not None else set()
-    for symbol in missed(patched, required=True):
+def _config_findings(
+    base: ConfigProof | None, patches: Sequence[ConfigProof | None]
+) -> Iterator[Finding]:
+    """Required symbols that cannot be had; once each, with the patch that took it away."""
+    lacking = [_lacking(proof) for proof in (base, *patches)]
+    known: set[str] = set()
+    for name, symbol in (lacking[-1] or {}).items():
+        known.add(name)
         if base is None:
             verdict = CaseVerdict.UNTESTABLE
         else:
-            known = symbol.name in before
-            verdict = CaseVerdict.PRE_EXISTING if known else CaseVerdict.NEW_FAIL
-        yield Finding(
-            kind=FindingKind.CONFIG,
-            verdict=verdict,
-            title=f"CONFIG_{symbol.name}: asked {symbol.asked}, got {symbol.got}",
-            detail=symbol.why,
-            key=f"config:{symbol.name}",
-        )
+            pre_existing = name in (lacking[0] or {})
+            verdict = CaseVerdict.PRE_EXISTING if pre_existing else CaseVerdict.NEW_FAIL
+        answers = [None if of is None else "not had" if name in of else "had" for of in lacking]
+        yield _config_finding(symbol, verdict, changed_with(answers))
+    for number, of in enumerate(lacking[1:-1], start=1):
+        for name, symbol in (of or {}).items():
+            if lacking[0] is not None and name not in known and name not in lacking[0]:
+                known.add(name)
+                finding = _config_finding(symbol, CaseVerdict.NEW_FAIL, number)
+                yield _of_passing(finding, number, len(patches))
+
+
+def _lacking(proof: ConfigProof | None) -> dict[str, SymbolProof] | None:
+    if proof is None:
+        return None
+    return {symbol.name: symbol for symbol in missed(proof, required=True)}
+
+
+def _config_finding(symbol: SymbolProof, verdict: CaseVerdict, patch: int | None) -> Finding:
+    return Finding(
+        kind=FindingKind.CONFIG,
+        verdict=verdict,
+        title=f"CONFIG_{symbol.name}: asked {symbol.asked}, got {symbol.got}",
+        detail=symbol.why,
+        patch=patch,
+        key=f"config:{symbol.name}",
+    )
 
 
 def _warning_findings(warnings: Sequence[PinnedWarning]) -> Iterator[Finding]:
@@ -739,13 +797,13 @@ def _overall(
         one for one in findings if one.verdict is CaseVerdict.NEW_FAIL and not one.advice
     ]:
         return Overall.BAD, _blame(blamed)
-    if mute := [case for case in cases if case.verdict is CaseVerdict.INFRA]:
-        return Overall.TROUBLE, f"{counted(len(mute), 'case')} could not answer: {mute[0].id}"
+    if mute := _mute(cases, findings):
+        return Overall.TROUBLE, f"{counted(len(mute), 'case')} could not answer: {mute[0]}"
     if reason := _incomparable(before, findings):
         return Overall.UNTESTABLE, reason
     if not alike_is_good and _nothing_compiled(before, after, reach):
         return Overall.UNTESTABLE, _same_kernel(reach)
-    passed = any(case.verdict in (CaseVerdict.PASS, CaseVerdict.FIXED) for case in cases)
+    passed = any(case.verdict in (CaseVerdict.PASS, CaseVerdict.FIXED) for case in _asking(cases))
     if after.guest is None or not passed:
         return Overall.UNTESTABLE, "nothing ran that could speak for or against the series"
     if unproven := _unproven((before, *patches), Proof.OPEN):
@@ -754,6 +812,22 @@ def _overall(
         if patch.guest is not None and patch.guest.problems:
             return Overall.TROUBLE, f"not all results can be believed: {patch.guest.problems[0]}"
     return Overall.GOOD, _praise(cases)
+
+
+def _asking(cases: Sequence[JudgedCase]) -> list[JudgedCase]:
+    """Without the case that KUnit ran at all: it asks nothing of the series."""
+    return [case for case in cases if case.id != KUNIT_RAN.id]
+
+
+def _mute(cases: Sequence[JudgedCase], findings: Sequence[Finding]) -> list[str]:
+    """Cases without an answer, on the whole series' kernel or on one in between."""
+    ids = [case.id for case in cases if case.verdict is CaseVerdict.INFRA]
+    between = [
+        one.case
+        for one in findings
+        if one.kind is FindingKind.CASE and one.in_between and one.verdict is CaseVerdict.INFRA
+    ]
+    return list(dict.fromkeys([*ids, *(id for id in between if id is not None)]))
 
 
 def _trouble(
@@ -825,8 +899,11 @@ def _incomparable(before: Evaluation, findings: Sequence[Finding]) -> str | None
             return "neither the base nor the patched kernel builds"
         if finding.kind is FindingKind.CONFIG and known:
             return f"the configuration cannot be had on this tree: {finding.title}"
-        if finding.kind is FindingKind.BOOT and known:
-            return f"the base panics in the same place: {finding.title}"
+        if finding.kind is FindingKind.BOOT and not finding.in_between:
+            if known:
+                return f"the base panics in the same place: {finding.title}"
+            if finding.verdict is CaseVerdict.FLAKY:
+                return f"the base panics in the same place now and then: {finding.title}"
         if finding.verdict is CaseVerdict.UNTESTABLE and not finding.advice:
             why = "does not build" if broken_before else "never got that far"
             return f"nothing to compare with, the base {why}: {finding.title}"
@@ -876,7 +953,7 @@ def _blame(blamed: Sequence[Finding]) -> str:
 
 
 def _praise(cases: Sequence[JudgedCase]) -> str:
-    count = Counter(case.verdict for case in cases)
+    count = Counter(case.verdict for case in _asking(cases))
     fixed = count[CaseVerdict.FIXED]
     text = f"no new failure: {counted(count[CaseVerdict.PASS] + fixed, 'case')} passed"
     for number, words in (

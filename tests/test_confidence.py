@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from kverdict.confidence import failing_cases, new_at_the_end, worth_asking
+from kverdict.confidence import failing_cases, new_at_the_end, vanished_cases, worth_asking
 from kverdict.models import Evaluation, Guest, GuestEnd, Outcome
 from tests import factories as make
 
@@ -52,6 +52,27 @@ def test_a_subtest_comes_with_its_whole_test() -> None:
     )
     failing = failing_cases((base(), new))
     assert worth_asking(new, failing) == ("kselftest.x.t",)
+
+
+def test_what_the_base_passes_and_the_series_skips_is_asked_again() -> None:
+    """Memory may have been short for a moment; what no guest had cannot be asked."""
+    old, new = base(a=PASS, b=PASS, c=SKIP, d=PASS), patched(a=SKIP, b=PASS, c=SKIP)
+    gone = make.case("d", SKIP, in_guest=False)
+    cases = (*new.guest.cases, gone) if new.guest is not None else ()
+    assert new.guest is not None
+    new = make.evaluation(guest=new.guest.model_copy(update={"cases": cases}))
+    vanished = vanished_cases(old, new)
+    assert vanished == {"a"}
+    assert worth_asking(new, frozenset(), vanished) == ("a",)
+    assert worth_asking(again(new, guest(a=SKIP)), frozenset(), vanished) == ()
+
+
+def test_a_suite_is_looked_for_with_the_case_that_kunit_ran() -> None:
+    old, bad = base(kunit=PASS), {"kunit": PASS, "kunit.new": FAIL}
+    last = again(patched(**bad), guest(**{"kunit.new": FAIL}))
+    assert new_at_the_end(old, [unbooted(), last]) == ("kunit", "kunit.new")
+    old = base(**{"kunit": PASS, "kunit.old": PASS})
+    assert new_at_the_end(old, [unbooted(), patched(kunit=PASS)]) == ("kunit", "kunit.old")
 
 
 def unbooted(**changes: object) -> Evaluation:

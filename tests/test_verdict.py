@@ -538,6 +538,74 @@ def test_a_newer_revision_leaves_the_source_open_and_changes_nothing_else() -> N
     assert verdict.overall is Overall.GOOD
 
 
+# --- where a guest died ---------------------------------------------------------------------------
+
+
+def without_selftest(guest: Guest) -> Guest:
+    """A selftest was asked for that does not build there."""
+    test = make.case("kselftest.kvm.new", SKIP, in_guest=False)
+    return guest.model_copy(update={"cases": (*guest.cases, test)})
+
+
+def twice(make_evaluation: Any, guest: Guest) -> Evaluation:
+    evaluation: Evaluation = make_evaluation(guest, reruns=(guest,))
+    return evaluation
+
+
+@pytest.mark.parametrize("end", [GuestEnd.PANIC, GuestEnd.SILENCE])
+def test_a_selftest_that_no_guest_had_says_nothing_of_where_one_died(end: GuestEnd) -> None:
+    cases = {"a": PASS, "b": CRASH, "c": NOT_RUN}
+    old, new = dead(end, make.BASE_ID, **cases), dead(end, make.TIP_ID, **cases)
+    plain = judged(twice(before, old), twice(after, new))
+    verdict = judged(twice(before, without_selftest(old)), twice(after, without_selftest(new)))
+    assert verdict.overall is plain.overall is not Overall.BAD
+    assert [(one.key, one.verdict) for one in verdict.findings] == [
+        (one.key, one.verdict) for one in plain.findings
+    ]
+
+
+def test_a_panic_at_boot_is_bad_also_when_a_selftest_does_not_build() -> None:
+    new = without_selftest(dead_at_boot(GuestEnd.PANIC))
+    verdict = judged(before(base_guest(a=PASS, b=PASS)), twice(after, new))
+    assert verdict.overall is Overall.BAD
+
+
+@pytest.mark.parametrize(
+    ("end", "overall"),
+    [(GuestEnd.PANIC, Overall.UNTESTABLE), (GuestEnd.SILENCE, Overall.TROUBLE)],
+)
+def test_two_guests_that_die_after_their_last_case(end: GuestEnd, overall: Overall) -> None:
+    old, new = dead(end, make.BASE_ID, a=PASS, b=PASS), dead(end, a=PASS, b=PASS)
+    assert judged(twice(before, old), twice(after, new)).overall is overall
+    further = dead(end, make.BASE_ID, a=PASS, b=PASS, c=PASS)
+    verdict = judged(twice(before, further), twice(after, dead(end, a=PASS, b=PASS, c=NOT_RUN)))
+    assert verdict.overall is Overall.BAD, "the base went on"
+
+
+def test_a_panic_that_the_base_has_now_and_then_blames_nobody() -> None:
+    panics = {"a": PASS, "b": CRASH, "c": NOT_RUN}
+    old = before(
+        base_guest(a=PASS, b=PASS, c=PASS), reruns=(dead(GuestEnd.PANIC, make.BASE_ID, **panics),)
+    )
+    verdict = judged(old, twice(after, dead(GuestEnd.PANIC, make.TIP_ID, **panics)))
+    assert verdict.overall is Overall.UNTESTABLE
+    assert "now and then" in verdict.headline
+    assert of_case(verdict, "b") is CaseVerdict.FLAKY
+    assert [one.verdict for one in found(verdict, FindingKind.BOOT)] == [CaseVerdict.FLAKY]
+
+
+def test_a_guest_lost_in_two_places_is_our_trouble_however_many_subtests_came() -> None:
+    some = {"a": PASS, TEST: PASS, f"{TEST}/1": PASS, "b": CRASH}
+    first = dead(GuestEnd.SILENCE, make.TIP_ID, **some)
+    none = {"a": CRASH, TEST: NOT_RUN, "b": NOT_RUN}
+    second = dead(GuestEnd.SILENCE, make.TIP_ID, **none)
+    old = before(base_guest(**{"a": PASS, TEST: PASS, f"{TEST}/1": PASS, "b": PASS}))
+    verdict = judged(old, after(first, reruns=(second,)))
+    assert verdict.overall is Overall.TROUBLE
+    asked_less = second.model_copy(update={"every_case": False})
+    assert judged(old, after(first, reruns=(asked_less,))).overall is Overall.BAD
+
+
 # --- whatever comes -------------------------------------------------------------------------------
 
 ANY_OUTCOME = st.sampled_from(list(Outcome))
@@ -797,6 +865,30 @@ def test_a_case_that_a_patch_in_between_was_not_asked_is_not_its_fault() -> None
     assert next(case for case in verdict.cases if case.id == "b").each == ()
 
 
+def test_a_failure_in_between_that_could_not_be_asked_again_is_no_failure() -> None:
+    lost = dead(GuestEnd.LOST, a=CRASH).model_copy(update={"every_case": False})
+    once = make.evaluation(guest=patched_guest(a=FAIL, b=PASS), reruns=(lost, lost))
+    old, new = before(base_guest(a=PASS, b=PASS)), after(patched_guest(a=PASS, b=PASS))
+    verdict = of_series(old, once, new)
+    assert [one.verdict for one in found(verdict, FindingKind.CASE)] == [CaseVerdict.INFRA]
+    assert verdict.overall is Overall.TROUBLE
+    assert "1 case could not answer: a" in verdict.headline
+
+
+def test_a_symbol_is_pinned_to_the_patch_that_takes_it_away() -> None:
+    lost = make.config(asked=(make.symbol("KVM"), make.missing_symbol("KVM_AMD")))
+    without = make.evaluation(guest=None, config=lost)
+    verdict = of_series(make.before(), built(), without, make.evaluation(config=lost))
+    (config,) = found(verdict, FindingKind.CONFIG)
+    assert (config.verdict, config.patch) == (CaseVerdict.NEW_FAIL, 2)
+    verdict = of_series(make.before(), without, without, make.evaluation())
+    (config,) = found(verdict, FindingKind.CONFIG)
+    assert (config.verdict, config.patch, config.in_between) == (CaseVerdict.NEW_FAIL, 1, True)
+    assert verdict.overall is Overall.BAD
+    known = of_series(make.before(config=lost), without, make.evaluation())
+    assert found(known, FindingKind.CONFIG) == []
+
+
 def test_a_panic_on_a_patch_in_between_is_its_fault() -> None:
     old = before(base_guest(**FINE))
     verdict = of_series(old, booted(dead_at_boot(GuestEnd.PANIC)), after(patched_guest(**FINE)))
@@ -896,6 +988,46 @@ def test_kunit_that_was_asked_for_and_ran_nothing_is_never_good(base: Outcome) -
     assert of_case(verdict, "kunit") is CaseVerdict.INFRA
     assert verdict.overall is Overall.TROUBLE
     assert "kunit" in verdict.headline
+
+
+def test_that_kunit_ran_is_no_pass_of_the_series() -> None:
+    cases = {"kunit": PASS, SUITE: SKIP, "a": SKIP}
+    verdict = judged(
+        before(make.guest(make.BASE_ID, cases=make.cases(cases))),
+        after(make.guest(make.TIP_ID, cases=make.cases(cases))),
+    )
+    assert verdict.overall is Overall.UNTESTABLE
+
+
+def test_a_patched_kernel_without_kunit_lost_no_suite() -> None:
+    """It may be our trouble that nothing was there to read."""
+    verdict = judged(
+        before(make.guest(make.BASE_ID, cases=make.cases({"a": PASS, "kunit": PASS, SUITE: PASS}))),
+        after(make.guest(make.TIP_ID, cases=make.cases({"a": PASS, "kunit": ERROR}))),
+    )
+    assert of_case(verdict, SUITE) is CaseVerdict.INFRA
+    assert verdict.overall is Overall.TROUBLE
+
+
+def test_the_patch_that_brings_a_failing_suite_is_named() -> None:
+    def asked(**cases: Outcome) -> Evaluation:
+        guest = patched_guest(**{"kunit": PASS, **cases})
+        return make.evaluation(guest=None, reruns=(guest.model_copy(update={"every_case": False}),))
+
+    new = {SUITE: FAIL, f"{SUITE}/one": FAIL}
+    verdict = of_series(
+        before(base_guest(a=PASS, kunit=PASS)),
+        asked(),
+        asked(**new),
+        twice(after, patched_guest(**{"a": PASS, "kunit": PASS, **new})),
+    )
+    assert [one.patch for one in found(verdict, FindingKind.CASE)] == [2, 2]
+
+
+def test_a_whole_test_that_the_base_skips_has_no_subtests_there() -> None:
+    new = patched_guest(**{"a": PASS, TEST: PASS, f"{TEST}/one": FAIL})
+    verdict = judged(before(base_guest(**{"a": PASS, TEST: SKIP})), twice(after, new))
+    assert of_case(verdict, f"{TEST}/one") is CaseVerdict.NEW_FAIL
 
 
 def test_a_guest_that_never_came_to_kunit_lacks_no_suite() -> None:

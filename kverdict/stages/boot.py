@@ -313,6 +313,7 @@ def boot(
         console_tail=tail,
         bench_note=told.bench_note,
         problems=told.problems,
+        every_case=asked is None,
     )
 
 
@@ -345,6 +346,7 @@ def _not_there(
             outcome=Outcome.SKIP,
             message=test.why,
             seconds=0.0,
+            in_guest=False,
         )
         for test in selftests
         if test.folder is None and (asked is None or test.id in asked)
