@@ -4,6 +4,9 @@
 What one of the two runs could not have seen is neither gone nor new: a case that was skipped, a
 check that is not installed, a file that did not compile.  ``unseen`` has the rules for that, and
 it is asked in both directions.
+
+A finding that only patches in between have is the same on another of them, and at the end of the
+series: patches move, and what one of them broke may stay.
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ from kverdict.progress import Progress
 from kverdict.runs import run_states, write_atomically
 from kverdict.stages.rangediff import range_diff
 from kverdict.trees import Tree
-from kverdict.verdict import survived
+from kverdict.verdict import splat_identity, survived
 
 RANGE_DIFF = "range-diff.txt"
 RUNS_AT_MOST = 500  # the newest; gc keeps far fewer
@@ -46,6 +49,7 @@ _LARGEST = {"series": 8 << 20, "verdict": 64 << 20}  # bytes of a file that is r
 
 # The series' own; what the base has too, and our trouble, is not remembered.
 _OURS = frozenset({CaseVerdict.NEW_FAIL, CaseVerdict.FLAKY})
+_OF_THE_BASE = frozenset({CaseVerdict.PRE_EXISTING, CaseVerdict.FIXED})
 
 
 # --- the earlier run ------------------------------------------------------------------------------
@@ -151,45 +155,69 @@ def _compared(earlier: Report, now: Report) -> Iterator[Remembered]:
     then, today = _by_key(earlier), _by_key(now)
     for key, finding in then.items():
         if finding.verdict in _OURS:
-            yield _since(key, finding, today.get(key), earlier, now)
+            yield _since(finding, today.get(key), earlier, now)
     for key, finding in today.items():
         before = then.get(key)
         if finding.verdict not in _OURS or (before is not None and before.verdict in _OURS):
             continue
-        # What was the base's then, and is the series' now, was seen: it is new.
-        why = "" if before is not None else unseen(finding, now, earlier)
+        why = "" if _was_seen(finding, before) else unseen(finding, now, earlier)
         since = Since.NOT_LOOKED if why else Since.NEW
-        yield _remembered(since, key, finding, finding.verdict, f"then: {why}" if why else "")
+        yield _remembered(since, finding, finding.verdict, f"then: {why}" if why else "")
 
 
-def _since(
-    key: str, finding: Finding, today: Finding | None, earlier: Report, now: Report
-) -> Remembered:
+def _was_seen(finding: Finding, before: Finding | None) -> bool:
+    """What was the base's then, and is the series' now, was seen: it is new.
+
+    Any other answer at the end of the series tells nothing of the patches in between.
+    """
+    if before is None:
+        return False
+    return not finding.in_between or before.verdict in _OF_THE_BASE
+
+
+def _since(finding: Finding, today: Finding | None, earlier: Report, now: Report) -> Remembered:
     """What became of a finding of the earlier revision."""
     if today is not None and today.verdict not in (CaseVerdict.FIXED, CaseVerdict.INFRA):
         # Also when the base has it by now: it is not gone.
-        return _remembered(Since.STILL, key, today, today.verdict)
+        return _remembered(Since.STILL, today, today.verdict, _moved(finding, today))
     why = unseen(finding, earlier, now)
     if today is not None and today.verdict is CaseVerdict.INFRA:
         why = why or "it gave no answer"
     verdict = today.verdict if today is not None else finding.verdict
     if why:
-        return _remembered(Since.NOT_LOOKED, key, finding, verdict, f"now: {why}")
-    return _remembered(Since.GONE, key, finding, verdict)
+        return _remembered(Since.NOT_LOOKED, finding, verdict, f"now: {why}")
+    return _remembered(Since.GONE, finding, verdict)
 
 
-def _remembered(
-    since: Since, key: str, finding: Finding, verdict: CaseVerdict, why: str = ""
-) -> Remembered:
-    return Remembered(since=since, key=key, title=finding.title, verdict=verdict.value, why=why)
+def _moved(finding: Finding, today: Finding) -> str:
+    """Where it was then, when it came to the end of the series or left it."""
+    if finding.in_between == today.in_between:
+        return ""
+    if finding.in_between:
+        return f"then: on patch {finding.patch}, and not at the end"
+    return "then: at the end of the series"
+
+
+def _remembered(since: Since, finding: Finding, verdict: CaseVerdict, why: str = "") -> Remembered:
+    return Remembered(
+        since=since,
+        key=finding.key or _by_title(finding),
+        title=finding.title,
+        verdict=verdict.value,
+        why=why,
+    )
 
 
 def _by_key(report: Report) -> dict[str, Finding]:
-    """The worst finding under each key, in the verdict's order."""
+    """One finding under each key, wherever in the series: one of its own first, then the worst."""
     found: dict[str, Finding] = {}
-    for finding in report.verdict.findings:
-        found.setdefault(finding.key or f"{finding.kind.value}:{finding.title}", finding)
+    for finding in sorted(report.verdict.findings, key=lambda one: one.verdict not in _OURS):
+        found.setdefault(finding.bare_key or _by_title(finding), finding)
     return found
+
+
+def _by_title(finding: Finding) -> str:
+    return f"{finding.kind.value}:{finding.title}"
 
 
 # --- whether it could have been seen --------------------------------------------------------------
@@ -200,12 +228,10 @@ def unseen(finding: Finding, source: Report, other: Report) -> str:
     match finding.kind:
         case FindingKind.BUILD:
             return _build_unseen(other)
-        case FindingKind.BOOT:
-            return _end_unseen(finding, other)
-        case FindingKind.CONSOLE:
-            return _console_unseen(finding, source, other)
-        case FindingKind.CASE:
-            return _case_unseen(finding, source, other)
+        case FindingKind.BOOT | FindingKind.CONSOLE | FindingKind.CASE:
+            if finding.in_between:
+                return _passing_unseen(finding, source, other)
+            return _guest_unseen(finding, source, other, len(other.patch_evaluations))
         case FindingKind.CONFIG:
             return _symbol_unseen(finding, other)
         case FindingKind.WARNING:
@@ -229,48 +255,101 @@ def _not_built(evaluation: Evaluation) -> str:
     return "" if build.ok else f"{evaluation.describe} does not build"
 
 
-def _end_unseen(finding: Finding, other: Report) -> str:
-    guest = other.patched_evaluation.guest
-    if guest is None:
+def _passing_unseen(finding: Finding, source: Report, other: Report) -> str:
+    """Any patch may have it, the last one too: each has to be looked at.
+
+    So a series of one patch, which has none in between, was looked at when its end was.  A patch
+    that skipped the case says nothing, as long as another answered: the feature comes later.
+    """
+    runs = [
+        _runs(other, finding.case or "", number)
+        for number in range(1, len(other.patch_evaluations) + 1)
+    ]
+    one_answered = any(answers.answered for answers in runs)
+    for number, evaluation in enumerate(other.patch_evaluations, start=1):
+        answers = runs[number - 1]
+        if _shows(finding, evaluation, answers):
+            return f"{evaluation.describe} has it, but not as a finding of its own"
+        if one_answered and _only_skipped(evaluation, answers):
+            continue
+        if evaluation.guest is None:
+            return _not_built(evaluation) or f"{evaluation.describe} was not booted with all cases"
+        if why := _guest_unseen(finding, source, other, number):
+            return f"{evaluation.describe}: {why}"
+    return ""
+
+
+def _shows(finding: Finding, evaluation: Evaluation, answers: Runs) -> bool:
+    """Whether a patch has it all the same: the base did as well, or was never asked."""
+    if finding.kind is FindingKind.CASE:
+        return answers.bad
+    return any(
+        f"console:{splat_identity(splat)}" == finding.bare_key
+        for guest in guests_of(evaluation)
+        for splat in guest.splats
+    )
+
+
+def _only_skipped(evaluation: Evaluation, answers: Runs) -> bool:
+    scanned = all(guest.console_scanned for guest in guests_of(evaluation))
+    return scanned and answers.skipped and not answers.answered
+
+
+def _guest_unseen(finding: Finding, source: Report, other: Report, number: int) -> str:
+    """Why the guests of patch ``number`` could not have shown it."""
+    evaluation = other.patch_evaluations[number - 1]
+    answers = _runs(other, finding.case or "", number)
+    if finding.kind is FindingKind.CASE:
+        return _case_unseen(finding, source, evaluation, answers)
+    if finding.kind is FindingKind.BOOT:
+        return _end_unseen(finding, evaluation)
+    return _console_unseen(finding, evaluation, answers, alike=_same_questions(source, other))
+
+
+def _end_unseen(finding: Finding, evaluation: Evaluation) -> str:
+    if evaluation.guest is None:
         return "no kernel was booted"
-    return "" if survived(guest, finding.case) else "the guest did not come that far"
+    return "" if survived(evaluation.guest, finding.case) else "the guest did not come that far"
 
 
-def _console_unseen(finding: Finding, source: Report, other: Report) -> str:
-    guests = guests_of(other.patched_evaluation)
+def _console_unseen(finding: Finding, evaluation: Evaluation, answers: Runs, *, alike: bool) -> str:
+    guests = guests_of(evaluation)
     if not guests:
         return "no kernel was booted"
     if not all(guest.console_scanned for guest in guests):
         return "a console could not be scanned"
-    if not _same_questions(source, other):
+    if not alike:
         return "it was configured otherwise"
     if finding.case is not None:
-        if not _answers(_runs(other, finding.case)):
+        if not _answers(answers):
             return f"{finding.case} did not run"
     elif guests[0].end is not GuestEnd.DONE:
         return "the guest did not come to its end"
     return "" if survived(guests[0], finding.case) else f"the guest did not survive {finding.case}"
 
 
-def _case_unseen(finding: Finding, source: Report, other: Report) -> str:
-    if other.patched_evaluation.guest is None:
+def _case_unseen(finding: Finding, source: Report, evaluation: Evaluation, runs: Runs) -> str:
+    if evaluation.guest is None:
         return "no kernel was booted"
-    case = finding.case or ""
-    runs = _runs(other, case)
     if not runs.outcomes:
         return "the case was not planned"
     if not runs.answered:
         return "the case was skipped" if runs.skipped else "the case gave no answer"
-    asked = _answers(_runs(source, case))
+    patch = finding.patch if finding.in_between else None
+    asked = _answers(_runs(source, finding.case or "", patch))
     if finding.verdict is CaseVerdict.FLAKY and _answers(runs) < asked:
         return f"flaky, and asked {_answers(runs)} times instead of {asked}"
     return ""
 
 
-def _runs(report: Report, case: str) -> Runs:
-    """Of the whole series' kernel."""
-    found = (judged.patched for judged in report.verdict.cases if judged.id == case)
-    return next(found, Runs(outcomes=()))
+def _runs(report: Report, case: str, number: int | None = None) -> Runs:
+    """What a case answered on the kernel of patch ``number``, without one on the whole series'."""
+    judged = next((judged for judged in report.verdict.cases if judged.id == case), None)
+    if judged is None:
+        return Runs(outcomes=())
+    if number is None or number == len(report.patch_evaluations):
+        return judged.patched
+    return judged.each[number - 1] if judged.each else Runs(outcomes=())
 
 
 def _answers(runs: Runs) -> int:

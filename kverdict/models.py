@@ -487,7 +487,7 @@ class Remembered(Frozen):
     key: str  # of the finding, see verdict.Finding
     title: str
     verdict: str  # verdict.CaseVerdict, of the newer run where it has one
-    why: str = ""  # it cannot be told: "now: W=1 did not run"
+    why: str = ""  # it cannot be told: "now: W=1 did not run"; or where it was then
 
 
 class Memory(Frozen):

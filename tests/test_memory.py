@@ -13,7 +13,7 @@ from kverdict.findings.warnings import identity
 from kverdict.memory import earlier_run, is_earlier, remember
 from kverdict.models import Since
 from kverdict.runs import RunState, digest_of
-from kverdict.verdict import CaseVerdict, Finding, FindingKind, Report
+from kverdict.verdict import CaseVerdict, Finding, FindingKind, Report, judge
 from tests import factories as make
 
 PASS, FAIL, SKIP = m.Outcome.PASS, m.Outcome.FAIL, m.Outcome.SKIP
@@ -93,6 +93,138 @@ def test_a_kernel_that_was_not_booted_makes_nothing_gone_and_says_so() -> None:
     assert found[CASE] == (NOT_LOOKED, "now: no kernel was booted")
     build = next(key for key in found if key.startswith("build:"))
     assert found[build] == (NEW, "")
+
+
+# --- patches in between ---------------------------------------------------------------------------
+
+NOTE = "f00"  # fingerprint of what a console says
+
+
+def boot(outcome: m.Outcome, *again: m.Outcome, **changes: Any) -> m.Evaluation:
+    """A patch whose guest answers pwrite.page so, and once more in each rerun."""
+    guests = [
+        make.guest(cases=(make.case("pwrite.page", one), make.case("other")), **changes)
+        for one in (outcome, *again)
+    ]
+    return make.evaluation(guest=guests[0], reruns=tuple(guests[1:]))
+
+
+BUILT = make.evaluation(guest=None)
+SAID = boot(PASS, splats=(make.splat(fingerprint=NOTE),))
+DIES = make.evaluation(
+    guest=make.guest(
+        cases=make.cases({"pwrite.page": m.Outcome.CRASH, "other": NOT_RUN}),
+        end=m.GuestEnd.PANIC,
+    )
+)
+
+
+def of(*patches: m.Evaluation, base: m.Outcome = PASS) -> Report:
+    """A report on a series of these patches, each booted as far as it has a guest."""
+    total = len(patches)
+    named = tuple(
+        patch.model_copy(update={"describe": f"patch {number}/{total}"})
+        for number, patch in enumerate(patches, start=1)
+    )
+    cases = (make.case("pwrite.page", base), make.case("other"))
+    report = make.report(make.before(guest=make.guest(make.BASE_ID, cases=cases)), named[-1])
+    verdict = judge(
+        report.series, report.base, report.applied, report.base_evaluation, named, protection=()
+    )
+    return report.model_copy(update={"verdict": verdict, "patch_evaluations": named})
+
+
+GOOD, BAD = boot(PASS), boot(FAIL, FAIL)
+UNBOOTED = "patch 1/2 was not booted with all cases"
+
+
+@pytest.mark.parametrize(
+    ("bad", "key"),
+    [
+        (BAD, f"{CASE}@1"),
+        (SAID, f"console:{NOTE}@1"),
+        (DIES, "boot:panic:pwrite.page@1"),
+    ],
+)
+def test_a_patch_in_between_is_looked_at_when_it_is_booted(bad: m.Evaluation, key: str) -> None:
+    on_one, fine, only_end = of(bad, GOOD), of(GOOD, GOOD), of(BUILT, GOOD)
+    assert told(on_one, fine) == {key: (GONE, "")}
+    assert told(fine, on_one) == {key: (NEW, "")}
+    assert told(on_one, on_one) == {key: (STILL, "")}
+    assert told(on_one, only_end) == {key: (NOT_LOOKED, f"now: {UNBOOTED}")}
+    assert told(only_end, on_one) == {key: (NOT_LOOKED, f"then: {UNBOOTED}")}
+    unbuilt = of(make.evaluation(build=make.failed_build(), guest=None), GOOD)
+    assert told(on_one, unbuilt)[key] == (NOT_LOOKED, "now: patch 1/2 does not build")
+
+
+@pytest.mark.parametrize(
+    ("bad", "key"),
+    [(BAD, CASE), (SAID, f"console:{NOTE}"), (DIES, "boot:panic:pwrite.page")],
+)
+def test_a_finding_that_moves_to_another_patch_is_still_there(bad: m.Evaluation, key: str) -> None:
+    assert told(of(bad, GOOD), of(GOOD, bad, GOOD)) == {f"{key}@2": (STILL, "")}
+    assert told(of(GOOD, bad, GOOD), of(bad, GOOD)) == {f"{key}@1": (STILL, "")}
+
+
+def test_a_finding_that_moves_to_the_end_or_from_it_is_still_there_and_says_so() -> None:
+    on_one, at_the_end = of(BAD, GOOD), of(GOOD, BAD)
+    (item,) = remember(on_one, at_the_end, "earlier").findings
+    assert (item.since, item.key) == (STILL, CASE)
+    assert item.why == "then: on patch 1, and not at the end"
+    assert "not at the end" not in item.title
+    (item,) = remember(at_the_end, on_one, "earlier").findings
+    assert (item.since, item.key) == (STILL, f"{CASE}@1")
+    assert item.why == "then: at the end of the series"
+    assert item.title.startswith("on patch 1/2, and not at the end: ")
+    assert told(at_the_end, of(BUILT, GOOD)) == {CASE: (GONE, "")}, "its end was looked at"
+
+
+def test_a_series_of_one_patch_has_none_in_between_that_nobody_looked_at() -> None:
+    assert told(of(BAD, GOOD), of(GOOD)) == {f"{CASE}@1": (GONE, "")}
+    assert told(of(GOOD), of(BAD, GOOD)) == {f"{CASE}@1": (NEW, "")}
+    assert told(of(BAD, GOOD), of(BUILT))[f"{CASE}@1"][0] is NOT_LOOKED
+
+
+@pytest.mark.parametrize(
+    ("patches", "since", "why"),
+    [
+        ((boot(SKIP), GOOD, GOOD), GONE, ""),  # the feature comes with the second
+        ((boot(SKIP), GOOD), GONE, ""),
+        ((boot(NOT_RUN), GOOD), NOT_LOOKED, "now: patch 1/2: the case gave no answer"),
+        ((GOOD, BUILT, GOOD), NOT_LOOKED, "now: patch 2/3 was not booted with all cases"),
+        ((DIES, GOOD), NOT_LOOKED, "now: patch 1/2 has it, but not as a finding of its own"),
+    ],
+)
+def test_every_patch_has_to_be_looked_at(
+    patches: tuple[m.Evaluation, ...], since: Since, why: str
+) -> None:
+    assert told(of(BAD, GOOD), of(*patches))[f"{CASE}@1"] == (since, why)
+
+
+def test_what_the_base_has_by_now_is_not_gone_from_a_patch_in_between() -> None:
+    why = "patch 1/2 has it, but not as a finding of its own"
+    now = of(BAD, GOOD, base=FAIL)
+    assert told(of(BAD, GOOD), now) == {f"{CASE}@1": (NOT_LOOKED, f"now: {why}")}
+    assert told(now, of(BAD, GOOD)) == {f"{CASE}@1": (NEW, "")}  # it was the base's then
+
+
+def test_no_answer_at_the_end_tells_nothing_of_the_patches_in_between() -> None:
+    then = of(BUILT, boot(ERROR))
+    assert told(then, of(BAD, GOOD)) == {f"{CASE}@1": (NOT_LOOKED, f"then: {UNBOOTED}")}
+
+
+def test_flaky_on_a_patch_in_between_is_gone_when_each_patch_was_asked_as_often() -> None:
+    flaky = of(boot(FAIL, PASS), GOOD)
+    why = "now: patch 1/2: flaky, and asked 1 times instead of 2"
+    assert told(flaky, of(GOOD, GOOD)) == {f"{CASE}@1": (NOT_LOOKED, why)}
+    twice = boot(PASS, PASS)
+    assert told(flaky, of(twice, twice)) == {f"{CASE}@1": (GONE, "")}
+
+
+def test_a_console_of_a_patch_in_between_has_to_be_scanned() -> None:
+    blind = of(boot(PASS, console_scanned=False), GOOD)
+    why = "now: patch 1/2: a console could not be scanned"
+    assert told(of(SAID, GOOD), blind) == {f"console:{NOTE}@1": (NOT_LOOKED, why)}
 
 
 # --- builds ---------------------------------------------------------------------------------------
