@@ -29,7 +29,7 @@ from .results import Results
 
 SKIP_STATUS = 4  # KSFT_SKIP, tools/testing/selftests/kselftest.h
 NOT_FOUND = 127  # sh(1), env(1) and ld.so(8): the command, or a library of it, is not there
-MOST_OUTPUT = 256 << 10  # bytes of one program, its end counts
+MOST_OUTPUT = 256 << 10  # bytes: of a program the end, of a suite the beginning
 ALIVE_SECONDS = 5.0  # between two words that a program still runs; well below the host's patience
 KUNIT = Path("/sys/kernel/debug/kunit")
 KUNIT_RAN = "kunit"  # the case that there was any suite; suites are kunit.NAME
@@ -229,9 +229,16 @@ def report_kunit(suites: Dict[str, Path], results: Results) -> None:
     for id, folder in suites.items():
         results.start(id)
         try:
-            text = (folder / "results").read_text(errors="replace")
+            data = (folder / "results").read_bytes()
         except OSError as error:
             results.end(id, runner.ERROR, "no results: {}".format(error.strerror), 0.0)
             continue
-        results.output(id, text[-MOST_OUTPUT:])
+        if len(data) > MOST_OUTPUT:
+            # Its end would be KTAP of its own, and say nothing of what failed before.
+            kept = data[: data.rfind(b"\n", 0, MOST_OUTPUT) + 1]
+            message = "its results are over {} bytes, and were cut".format(MOST_OUTPUT)
+            results.output(id, kept.decode(errors="replace"))
+            results.end(id, runner.ERROR, message, 0.0)
+            continue
+        results.output(id, data.decode(errors="replace"))
         results.end(id, runner.PASS, "", 0.0)  # the host reads what the text says

@@ -32,6 +32,7 @@ _OUTCOMES = {
     "TEST_CRASHED": Outcome.CRASH,  # began, and has no result
     "NO_TESTS": Outcome.SKIP,
 }
+_BY_A_LINE = ("SUCCESS", "FAILURE", "SKIPPED")  # the others by what is missing
 _NOT_IN_AN_ID = re.compile(r"[^A-Za-z0-9_.:/-]")
 _Row = tuple[str, str, str]  # path, status, message
 _Told = tuple[str, list[_Row]]  # what all of it comes to, and each test
@@ -105,8 +106,8 @@ def _program(case: CaseResult, told: _Told) -> CaseResult:
 def _suite(case: CaseResult, told: _Told | None) -> list[CaseResult]:
     """A KUnit suite is what its tests come to; without any line it said nothing.
 
-    debugfs puts the suite itself around its tests (lib/kunit/debugfs.c); a guest that died before
-    the suite's turn has said what became of it.
+    debugfs puts the suite itself around its tests (lib/kunit/debugfs.c).  One that the guest did
+    not read to its end has its outcome already: of its tests those count that have a result.
     """
     ran = case.outcome is Outcome.PASS
     if told is None:
@@ -121,7 +122,9 @@ def _suite(case: CaseResult, told: _Told | None) -> list[CaseResult]:
     if rows and all(path.startswith(f"{rows[0][0]}/") for path, _, _ in rows[1:]):
         around = len(rows[0][0]) + 1
         rows = [(path[around:], status, said) for path, status, said in rows[1:]]
-    outcome = _OUTCOMES.get(status, Outcome.ERROR) if ran else case.outcome
+    if not ran:
+        return [case, *_below(case, [row for row in rows if row[1] in _BY_A_LINE])]
+    outcome = _OUTCOMES.get(status, Outcome.ERROR)
     judged = case.model_copy(update={"outcome": outcome, "message": message})
     return [judged, *_below(case, rows)]
 

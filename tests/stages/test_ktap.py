@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from kverdict.errors import InfraError
+from kverdict.findings.suite import read_results
+from kverdict.guest import identity, programs
+from kverdict.guest.results import Results
 from kverdict.models import CaseResult, Outcome, TestOutput
 from kverdict.sandbox import Isolation
 from kverdict.stages import ktap
@@ -170,6 +173,45 @@ def test_a_suite_that_was_not_read_to_its_end_does_not_pass(
     assert one(tmp_path, "kunit.made", suite("ok 1 a"), outcome)[0] == ("kunit.made", outcome)
     (folder := tmp_path / "other").mkdir()
     assert one(folder, "kunit.made", "", outcome) == [("kunit.made", outcome)]
+
+
+def test_a_suite_that_is_too_long_is_never_a_pass(tmp_path: Path) -> None:
+    """The end of its results alone is a test that passed, with a "KTAP version" of its own."""
+    said = "\n".join(f"    # bad: EXPECTATION FAILED at made.c:{n}, 0 == 1" for n in range(9000))
+    passed = "    KTAP version 1\n    # Subtest: many\n    ok 1 first\n    ok 2 second\nok 3 many"
+    text = suite(f"ok 1 good\nnot ok 2 bad\n{said}\n{passed}", "not ok 1 made")
+    end = text[-programs.MOST_OUTPUT :]
+    (tmp_path / "end").mkdir()
+    assert "not ok 2 bad" not in end
+    assert one(tmp_path / "end", "kunit.made", end)[0] == ("kunit.made", PASS)
+    (tmp_path / "debugfs").mkdir()
+    (tmp_path / "debugfs/results").write_text(text)
+    (tmp_path / "told").mkdir()
+    results = Results(tmp_path / "told")
+    results.put("hello", **identity.hello())
+    results.put("plan", cases=["kunit.made"])
+    programs.report_kunit({"kunit.made": tmp_path / "debugfs"}, results)
+    results.put("done")
+    told = read_results(tmp_path / "told", cases=["kunit.made"], kunit=True)
+    assert told.problems == ()
+    (tmp_path / "parser").mkdir()
+    found = ktap.subtests(told.cases, told.outputs, PARSER, tmp_path / "parser")
+    assert [(case.id, case.outcome) for case in found] == [
+        ("kunit.made", ERROR),
+        ("kunit.made/good", PASS),
+        ("kunit.made/bad", FAIL),
+    ]
+    assert found[0].message == "its results are over 262144 bytes, and were cut"
+
+
+def test_what_a_cut_leaves_without_a_result_has_not_crashed(tmp_path: Path) -> None:
+    inner = "    KTAP version 1\n    # Subtest: many\n    ok 1 first"
+    text = suite(f"not ok 1 bad\n{inner}\nok 2 many").removesuffix("    ok 2 many\nok 1 made\n")
+    assert one(tmp_path, "kunit.made", text, ERROR) == [
+        ("kunit.made", ERROR),
+        ("kunit.made/bad", FAIL),
+        ("kunit.made/many/first", PASS),
+    ]
 
 
 def test_parameters_are_a_level_of_their_own(tmp_path: Path) -> None:
