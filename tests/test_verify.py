@@ -180,6 +180,19 @@ def test_kunit_asks_for_what_the_series_brings_and_the_user_has_the_last_word(
     assert "the tree has no virt/.kunitconfig" in world.err
 
 
+def test_a_suite_that_left_nothing_is_an_error_in_the_report(world: World, good: Path) -> None:
+    (world.kernel.repo / "mm/.kunitconfig").write_text("CONFIG_KUNIT=y\n")
+    world.kernel.git("add", "-A")
+    world.kernel.git("commit", "-q", "-m", "mm: tests")
+    suite = factories.case("kunit.made")
+    world.fake.change = lambda guest, facts: guest.model_copy(
+        update={"cases": (suite, *guest.cases)}
+    )
+    world.verify("--kunit", "mm", good)
+    first = world.report()["patch_evaluations"][-1]["guest"]["cases"][0]
+    assert (first["id"], first["outcome"]) == ("kunit.made", "error")
+
+
 def test_without_a_sandbox_the_report_says_so(world: World, good: Path) -> None:
     assert world.verify(good) == 0, world.err
     assert world.evidence("sandbox") == "holds"

@@ -71,6 +71,14 @@ def test_without_outputs_nothing_is_started(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_suite_that_left_nothing_at_all_is_no_pass(tmp_path: Path) -> None:
+    """Its file in debugfs was empty, and no other case printed anything."""
+    cases = [factories.case("kunit"), factories.case("kunit.made"), factories.case("kselftest.x.a")]
+    found = ktap.subtests(cases, (), {}, tmp_path)
+    assert [case.outcome for case in found] == [PASS, ERROR, PASS]
+    assert found[1].message == "it left no KTAP"
+
+
 @pytest.mark.parametrize(
     ("results", "program", "below"),
     [
