@@ -32,6 +32,7 @@ _OUTCOMES = {
     "TEST_CRASHED": Outcome.CRASH,  # began, and has no result
     "NO_TESTS": Outcome.SKIP,
 }
+_UNREADABLE = "FAILURE_TO_PARSE_TESTS"
 _BY_A_LINE = ("SUCCESS", "FAILURE", "SKIPPED")  # the others by what is missing
 _NOT_IN_AN_ID = re.compile(r"[^A-Za-z0-9_.:/-]")
 _Row = tuple[str, str, str]  # path, status, message
@@ -51,7 +52,8 @@ def subtests(
 
     ``parser`` has the two files of PARSER by name; ``folder`` is an empty one to put them in.  The
     case itself keeps what its exit status said, but for KUnit suites, which have none, and for a
-    program that did nothing but skip: a skip is never a pass.
+    program that did nothing but skip: a skip is never a pass.  What cannot be read is no subtest of
+    a program, and an error of a suite.
     """
     told = _parsed(outputs, parser, folder, isolation) if outputs else {}
     found: list[CaseResult] = []
@@ -108,8 +110,9 @@ def _suite(case: CaseResult, told: _Told | None) -> list[CaseResult]:
     not read to its end has its outcome already: of its tests those count that have a result.
     """
     ran = case.outcome is Outcome.PASS
-    if told is None:
-        change: dict[str, object] = {"outcome": Outcome.ERROR, "message": "it left no KTAP"}
+    if told is None or told[0] == _UNREADABLE:
+        why = "it left no KTAP" if told is None else "kunit_parser cannot read what it left"
+        change: dict[str, object] = {"outcome": Outcome.ERROR, "message": why}
         return [case.model_copy(update=change) if ran else case]
     status, rows = told
     message = case.message

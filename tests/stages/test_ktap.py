@@ -241,6 +241,43 @@ def test_a_parser_that_gives_no_answer_is_our_trouble(tmp_path: Path) -> None:
         ktap.subtests([factories.case("a")], outputs, broken, tmp_path)
 
 
+UNREADABLE = {
+    "a number of 5000 digits": f"TAP version 13\n1..1\nok {'1' * 5000} x\n",
+    "a plan of 5000 digits": f"TAP version 13\n1..{'1' * 5000}\nok 1 x\n",
+    "a plan without end": f"TAP version 13\n1..{1 << 31}\nok 1 x\n",
+    "a plan behind a prefix": f"[1.5] TAP version 13\n[1.5] 1..{1 << 31}\n[1.5] ok 1 x\n",
+    "many plans": "TAP version 13\n"
+    + "  KTAP version 1\n  # Subtest: a\n  1..4000\nok 1 a\n" * 4000,
+    "no end of nesting": "KTAP version 1\n" * 2000,
+}
+
+
+def test_what_cannot_be_read_of_one_case_leaves_the_others(tmp_path: Path) -> None:
+    programs = [factories.case(f"kselftest.x.{n}", FAIL) for n in range(len(UNREADABLE))]
+    suites = [factories.case(f"kunit.{n}") for n in range(len(UNREADABLE))]
+    good = factories.case("kunit.made")
+    texts = [*UNREADABLE.values(), *UNREADABLE.values(), suite("ok 1 a")]
+    found = read(tmp_path, [*programs, *suites, good], texts)
+    assert [(case.id, case.outcome) for case in found] == [
+        *((case.id, FAIL) for case in programs),
+        *((case.id, ERROR) for case in suites),
+        ("kunit.made", PASS),
+        ("kunit.made/a", PASS),
+    ]
+    reasons = {case.message for case in found[len(programs) : -2]}
+    assert reasons == {"kunit_parser cannot read what it left"}
+
+
+def test_a_line_of_blanks_takes_no_time(tmp_path: Path) -> None:
+    blanks = " " * (256 << 10)
+    text = f"{blanks}x\nTAP version 13\n1..2\n{blanks}x\nok 1 {blanks}a # SKIP no\nok 2 b\n"
+    assert one(tmp_path, "kselftest.x.t", text) == [
+        ("kselftest.x.t", PASS),
+        ("kselftest.x.t/a", SKIP),
+        ("kselftest.x.t/b", PASS),
+    ]
+
+
 def test_what_a_parser_prints_is_no_answer(tmp_path: Path) -> None:
     name = ktap.PARSER[0]
     loud = {**PARSER, name: PARSER[name] + b"\nprint('{\"a\": null}', flush=True)\n"}
