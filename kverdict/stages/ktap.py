@@ -65,6 +65,26 @@ def subtests(
             found += [_program(case, of_case), *_below(case, of_case[1])]
         else:
             found.append(case)
+    return _told_apart(found)
+
+
+def _told_apart(cases: Sequence[CaseResult]) -> tuple[CaseResult, ...]:
+    """A second one of an id gets a number, so that none stands for another.
+
+    Not a number that makes the id of a third: that one is to be called the same in every guest.
+    """
+    taken = {case.id for case in cases}
+    seen: dict[str, int] = {}
+    found = []
+    for case in cases:
+        number = seen.get(case.id, 0) + 1
+        id = case.id if number == 1 else f"{case.id}-{number}"
+        while number > 1 and id in taken:
+            number += 1
+            id = f"{case.id}-{number}"
+        seen[case.id] = number
+        taken.add(id)
+        found.append(case.model_copy(update={"id": id}))
     return tuple(found)
 
 
@@ -131,17 +151,13 @@ def _suite(case: CaseResult, told: _Told | None) -> list[CaseResult]:
 
 
 def _below(case: CaseResult, rows: Sequence[_Row]) -> list[CaseResult]:
-    """A second subtest of one name gets a number, so that none stands for another."""
-    seen: dict[str, int] = {}
     found = []
     for path, status, message in rows:
-        id = f"{case.id}/{_NOT_IN_AN_ID.sub('_', path)}"[:200]
-        seen[id] = seen.get(id, 0) + 1
         outcome = _OUTCOMES.get(status, Outcome.ERROR)
         found.append(
             case.model_copy(
                 update={
-                    "id": id if seen[id] == 1 else f"{id}-{seen[id]}",
+                    "id": f"{case.id}/{_NOT_IN_AN_ID.sub('_', path)}"[:200],
                     "title": shorten(printable(path, keep=""), 200),
                     "outcome": outcome,
                     "message": "" if outcome is Outcome.PASS else printable(message)[:_MESSAGE],

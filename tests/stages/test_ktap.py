@@ -92,6 +92,11 @@ def test_a_suite_that_left_nothing_at_all_is_no_pass(tmp_path: Path) -> None:
         ("ok 1 a", PASS, [("a", PASS)]),
         ("ok 1\nnot ok 2", PASS, [("1", PASS), ("2", FAIL)]),
         ("ok 1 a\nok 2 a", PASS, [("a", PASS), ("a-2", PASS)]),
+        (
+            "ok 1 a\nok 2 a\nnot ok 3 a-2\nok 4 a",
+            PASS,
+            [("a", PASS), ("a-3", PASS), ("a-2", FAIL), ("a-4", PASS)],
+        ),
         ("ok 1 a b (c)", PASS, [("a_b__c_", PASS)]),
     ],
 )
