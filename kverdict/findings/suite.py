@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import statistics
 import sys
@@ -93,7 +94,9 @@ def defect_of(case_id: str) -> Defect | None:
 
 # --- what the guest wrote -----------------------------------------------------------------------
 
-_Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][A-Za-z0-9_.:/-]{0,159}$")]
+LONGEST_ID = 160
+_ID = re.compile(rf"^[a-z0-9][A-Za-z0-9_.:/-]{{0,{LONGEST_ID - 1}}}$")
+_Id = Annotated[str, StringConstraints(pattern=_ID.pattern)]
 _Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{2,128}$")]
 _Line = Annotated[str, StringConstraints(max_length=8192)]
 _Count = Annotated[int, Field(ge=0, lt=1 << 63)]
@@ -409,6 +412,11 @@ class _Reader:
             message=message,
             seconds=seconds,
         )
+
+
+def is_id(text: str) -> bool:
+    """Whether a plan may name it: one name that is none, and no case of the guest is believed."""
+    return _ID.fullmatch(text) is not None
 
 
 def of_kunit(id: str) -> bool:

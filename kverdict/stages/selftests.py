@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kverdict.errors import InfraError, UserError
-from kverdict.findings.suite import CaseInfo
+from kverdict.findings.suite import LONGEST_ID, CaseInfo, is_id
 from kverdict.findings.warnings import first_error
 from kverdict.models import Frozen
 from kverdict.proc import Finished
@@ -121,12 +121,18 @@ class Selftest:
 
 
 def parse(text: str) -> Named:
-    """Raises UserError for anything but COLLECTION:TEST."""
+    """Raises UserError for anything but COLLECTION:TEST that can be the name of a case."""
     match = _NAMED.fullmatch(text)
     words = match.group("collection", "test") if match else ()
     if match is None or ".." in text or any(len(word) > _LONGEST for word in words):
         raise UserError(f"{text!r} names no selftest", "e.g. kvm:guest_memfd_test")
-    return Named(collection=match["collection"], test=match["test"])
+    named = Named(collection=match["collection"], test=match["test"])
+    if not is_id(named.id):
+        raise UserError(
+            f"{text!r} cannot be the name of a case",
+            f"{named.id} has other signs than letters, digits and _ . -, or over {LONGEST_ID}",
+        )
+    return named
 
 
 def parse_all(texts: Sequence[str]) -> tuple[Named, ...]:

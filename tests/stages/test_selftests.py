@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from kverdict.errors import InfraError, UserError
+from kverdict.findings.suite import read_results
+from kverdict.guest import identity
+from kverdict.guest.results import Results
 from kverdict.progress import Silent
 from kverdict.sandbox import OBJ, Isolation
 from kverdict.stages import selftests
@@ -105,6 +108,23 @@ def test_a_test_is_called_as_kselftest_calls_it(text: str, id: str) -> None:
 def test_what_names_no_test(text: str) -> None:
     with pytest.raises(UserError, match="names no selftest"):
         parse(text)
+
+
+@pytest.mark.parametrize("text", ["a:b+c", "kvm:x86/b+c", f"{'a' * 80}:{'b' * 80}"])
+def test_what_can_be_no_id_is_refused_at_once(text: str) -> None:
+    """The host refuses a whole plan for one such id."""
+    with pytest.raises(UserError, match="cannot be the name of a case"):
+        parse(text)
+
+
+def test_a_name_of_the_longest_id(tmp_path: Path) -> None:
+    named = parse(f"{'a' * 80}:{'b' * 69}")
+    (tmp_path / "told").mkdir()
+    results = Results(tmp_path / "told")
+    results.put("hello", **identity.hello())
+    results.put("plan", cases=[named.id])
+    told = read_results(tmp_path / "told", cases=[named.id], others=[named.info])
+    assert len(named.id) == 160 and told.problems == ()
 
 
 def test_two_ways_to_name_one_test_are_one() -> None:
