@@ -362,7 +362,7 @@ def _symbol_unseen(finding: Finding, other: Report) -> str:
     config = other.patched_evaluation.config
     if config is None:
         return "no kernel was configured"
-    name = finding.key.partition(":")[2]
+    name = finding.bare_key.partition(":")[2]
     required = {item.name: item.state for item in config.asked if item.required}
     if name not in required:
         return "the symbol was not asked for"

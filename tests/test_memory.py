@@ -14,6 +14,7 @@ from kverdict.memory import earlier_run, is_earlier, remember
 from kverdict.models import Since
 from kverdict.runs import RunState, digest_of
 from kverdict.verdict import CaseVerdict, Finding, FindingKind, Report, judge
+from tests import answered
 from tests import factories as make
 
 PASS, FAIL, SKIP = m.Outcome.PASS, m.Outcome.FAIL, m.Outcome.SKIP
@@ -383,6 +384,15 @@ def test_a_symbol_is_gone_from_the_findings_when_it_is_asked_for_and_had() -> No
     assert told(had, lost)[key] == (NEW, "")
     unasked = make.report(None, make.evaluation(config=make.config(asked=(make.symbol("KVM"),))))
     assert told(lost, unasked)[key] == (NOT_LOOKED, "now: the symbol was not asked for")
+
+
+def test_a_symbol_that_a_patch_in_between_has_not_is_gone_when_it_is_asked_for_and_had() -> None:
+    lost = make.evaluation(guest=None, config=make.config(asked=(make.missing_symbol("KVM_AMD"),)))
+    had = make.evaluation(config=make.config(asked=(make.symbol("KVM_AMD"),)))
+    series = make.series(patches=(make.patch(1), make.patch(2)))
+    earlier = answered.report(series, make.before(), (lost, had))
+    now = answered.report(series, make.before(), (had, had))
+    assert told(earlier, now)["config:KVM_AMD@1"] == (GONE, "")
 
 
 def test_the_end_of_a_guest_is_gone_when_it_lives_on() -> None:
