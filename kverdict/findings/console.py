@@ -238,6 +238,12 @@ _ENTRY = re.compile(
     re.VERBOSE,
 )
 _TRACE_END = re.compile(r"^ ?(?:</(?:TASK|IRQ|NMI)>|RIP: |(?:Allocated|Freed) by task|---\[ end )")
+# An RCU stall also shows the kthread of the grace period when that was starved, and the CPU where
+# it last ran (kernel/rcu/tree_stall.h): neither is what stalled.
+_GP_KTHREAD = re.compile(r"^(?:rcu: )?RCU grace-period kthread stack dump:")
+_GP_KTHREAD_CPU = re.compile(r"^(?:rcu: )?Stack dump where RCU GP kthread last ran:")
+_STACK_OF_A_CPU = re.compile(r"^CPU: \d+ (?:UID|PID): ")
+_IDLE_CPU = re.compile(r"^NMI backtrace for cpu \d+ skipped")
 _NUMBER = re.compile(
     r"0x[0-9a-fA-F]+|(?<![\w-])[0-9a-f]{8,16}(?!\w)|(?:CPU|cpu) ?#?\d+|(?<![\w-])\d+"
 )
@@ -285,7 +291,9 @@ class _Report:
     def ends_with(self, line: KernelLine) -> bool:
         if self.headline.end:
             return line.text.startswith(self.headline.end)
-        return line.caller == self.first.caller and line.text.strip() == "</TASK>"
+        if line.caller != self.first.caller or line.text.strip() != "</TASK>":
+            return False
+        return line not in _beside_the_stall(self.lines)
 
 
 def scan(log: Path, allow: Allowlist = _NO_ENTRIES) -> Scan:
@@ -457,11 +465,47 @@ def _splat(report: _Report, expired: Entry | None = None) -> Splat:
 def _function(report: _Report) -> str | None:
     """Where it happened: what the headline names, the instruction pointer, the lock's place, or
     the first frame; its caller when all it does is to report."""
-    named = report.title.get("function") or _named_after(report.lines)
+    lines = _telling_lines(report)
+    named = report.title.get("function") or _named_after(lines)
     name = plain_name(named) if named is not None else None
     if name is None or _REPORTERS.match(name):
-        return _first_frame(report.lines) or name
+        return _first_frame(lines) or name
     return name
+
+
+def _telling_lines(report: _Report) -> list[KernelLine]:
+    """Without the stacks that are shown beside the one of a stall; where the kthread of the grace
+    period last ran when there is no other."""
+    if report.headline.kind is not SplatKind.RCU_STALL:
+        return report.lines
+    beside = _beside_the_stall(report.lines)
+    rest = [line for line in report.lines if line not in beside]
+    if _trace(rest):
+        return rest
+    return [line for line in report.lines if beside.get(line) is not _GP_KTHREAD]
+
+
+def _beside_the_stall(lines: Sequence[KernelLine]) -> dict[KernelLine, re.Pattern[str]]:
+    """The lines of each such stack, with what introduced it.
+
+    The kthread's is printed by the CPU that reports; the other one by the CPU itself, in an NMI.
+    """
+    found: dict[KernelLine, re.Pattern[str]] = {}
+    block: re.Pattern[str] | None = None
+    caller, stacks = "", 0
+    for line in lines:
+        if begun := next((p for p in (_GP_KTHREAD, _GP_KTHREAD_CPU) if p.match(line.text)), None):
+            block, caller, stacks = begun, line.caller, 0
+        if block is None or (block is _GP_KTHREAD and line.caller != caller):
+            continue
+        stacks += bool(_STACK_OF_A_CPU.match(line.text))
+        if stacks > 1:  # the one before had no trace, its CPU ran a program
+            block = None
+            continue
+        found[line] = block
+        if line.text.strip() == "</TASK>" or _IDLE_CPU.match(line.text):
+            block = None
+    return found
 
 
 def _named_after(lines: Sequence[KernelLine]) -> str | None:
@@ -488,8 +532,9 @@ def _frames(report: _Report, function: str | None) -> tuple[str, ...]:
 
     The headline's function comes first: what is above it on the stack only reports.
     """
-    own = [line for line in report.lines if line.caller == report.first.caller]
-    trace = _trace(own) or _trace(report.lines)
+    lines = _telling_lines(report)
+    own = [line for line in lines if line.caller == report.first.caller]
+    trace = _trace(own) or _trace(lines)
     plain = [name for name in map(plain_name, trace) if not _REPORTERS.match(name)]
     told = report.title.get("function")
     if function is not None and (told or not plain):

@@ -353,6 +353,71 @@ def test_a_report_that_was_cut_short_is_a_splat() -> None:
     assert splat.excerpt.endswith("\nWARN")
 
 
+# --- stalls that starve the kthread of the grace period --------------------------------------------
+
+SELF = (
+    "rcu: INFO: rcu_preempt self-detected stall on CPU",
+    "rcu: \t0-....: (20999 ticks this GP) idle=5a2c/1/0x4000000000000000 softirq=3/3 fqs=0",
+)
+GP_KTHREAD = (
+    "rcu: rcu_preempt kthread starved for 21000 jiffies! g-735 f0x0 RCU_GP_WAIT_FQS(5) ->cpu=0",
+    "rcu: RCU grace-period kthread stack dump:",
+    "task:rcu_preempt     state:R  running task     stack:0     pid:16    flags:0x00004000",
+    "Call Trace:",
+    " <TASK>",
+    " __schedule+0x3ed/0xa90",
+    " schedule_timeout+0x88/0x160",
+    " rcu_gp_fqs_loop+0x10c/0x5a0",
+    " rcu_gp_kthread+0xd6/0x190",
+    " </TASK>",
+)
+LAST_RAN = "rcu: Stack dump where RCU GP kthread last ran:"
+
+
+def stack(function: str, cpu: int = 0) -> tuple[str, ...]:
+    return (
+        f"CPU: {cpu} UID: 0 PID: 49 Comm: python3 Not tainted 7.2.0 #1",
+        f"RIP: 0010:{function}+0x12/0x40",
+        "Call Trace:",
+        " <TASK>",
+        f" caller_of_{function}+0x12/0x40",
+        " do_syscall_64+0x9e/0x1a0",
+        " </TASK>",
+    )
+
+
+def nmi(function: str, start: float) -> str:
+    return console("NMI backtrace for cpu 1", *stack(function, 1), caller="C1", start=start)
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        console(*SELF, *GP_KTHREAD, *stack("spins"), caller="C0"),
+        console(*SELF, *GP_KTHREAD, LAST_RAN, *stack("spins"), caller="C0"),
+        # The stalled CPU is not the one where the kthread last ran.
+        console(*SELF, *GP_KTHREAD, LAST_RAN, caller="C0")
+        + nmi("another", 2.0)
+        + console(*stack("spins"), caller="C0", start=3.0),
+        console(*SELF, *GP_KTHREAD, LAST_RAN, caller="C0")
+        + console("NMI backtrace for cpu 1 skipped: idling at x", caller="C1", start=2.0)
+        + console(*stack("spins"), caller="C0", start=3.0),
+        console(*SELF, *GP_KTHREAD, LAST_RAN, caller="C0")
+        + console(*stack("another", 1)[:1], "RIP: 0033:0x7f", caller="C1", start=2.0)
+        + console(*stack("spins"), caller="C0", start=3.0),
+        # Another CPU noticed; the stacks come first.
+        console("rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:", caller="C0")
+        + nmi("spins", 2.0)
+        + console(*GP_KTHREAD, LAST_RAN, *stack("another"), caller="C0", start=3.0),
+    ],
+)
+def test_a_stall_is_known_by_what_stalled_not_by_the_kthread_that_it_starved(report: str) -> None:
+    splat = only(report)
+    assert (splat.function, splat.frames[0]) == ("spins", "spins")
+    plain = only(console(*SELF, *stack("spins"), caller="C0"))
+    assert splat.fingerprint == plain.fingerprint
+
+
 # --- what a program prints ------------------------------------------------------------------------
 
 
