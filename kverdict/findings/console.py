@@ -66,11 +66,44 @@ _REPORTERS = re.compile(
     | __?ubsan_.* | ubsan_.* | handle_overflow | lockdep_.* | print_.*bug.* | check_.*lock.*
     | __lock_acquire | lock_(?:acquire|release).* | mark_lock.* | validate_chain
     | check_(?:flags|noncircular|prev_add|prevs_add|deadlock|irq_usage)
-    | refcount_warn_saturate | __?fortify_panic | __fortify_report
+    | __lock_release | debug_check_no_locks_\w+ | (?:spin|rwlock)_(?:bug|dump)
+    | preempt_count_(?:add|sub) | _?_?local_bh_(?:en|dis)able\w*
+    | refcount_warn_saturate | (?:__)?fortify_panic | __fortify_report
     | __list_(?:add|del_entry)_valid.* | check_panic_on_warn
-    | __schedule | schedule.* | preempt_schedule.* | io_schedule.* | __?cond_resched.*
-    | __mutex_lock.* | mutex_lock.* | __?down.* | rwsem_down_.*
-    | _?raw_spin_lock.* | do_raw_spin_lock | (?:native_)?queued_spin_lock_slowpath
+    | usercopy_abort | (?:__)?check_(?:heap_object|object_size) | check_stack_object
+    | __copy_overflow
+    | skb_(?:over_|under_)?panic | p?skb_put | skb_(?:push|pull)
+    | debug_print_object | (?:__)?debug_check_no_obj_freed | debug_object_\w+
+
+      # The page allocator, as far as it looks at pages.
+    | bad_page | free_page_is_bad\w* | free_tail_page_prepare | check_new_pages?(?:_bad)?
+    | (?:__)?free_pages_prepare | free_unref_\w+ | (?:__)?free_frozen_page\w*
+    | (?:__)?free_one_page | free_pcppages_bulk | _{0,3}free_pages(?:_ok|_exact)?
+    | __folio_put | folios_put_refs | release_pages
+    | prep_new_page | post_alloc_hook | (?:__)?rmqueue\w* | get_page_from_freelist
+    | (?:__)?alloc_(?:frozen_)?pages\w* | (?:vma_)?(?:__)?folio_alloc\w*
+
+      # SLUB, and what it does before it looks at objects.
+    | (?:__)?slab_(?:bug|err) | object_err | slab_(?:fix|pad_check) | print_trailer
+    | check_(?:bytes_and_report|pad_bytes|object|slab|slab_allocation|valid_pointer)
+    | restore_bytes | on_freelist | warn_free_bad_obj | list_slab_objects | validate_slab\w*
+    | (?:alloc|free)_(?:debug_processing|consistency_checks)
+    | alloc_single_from_\w+ | alloc_from_\w*slab | get_(?:from_)?(?:any_)?partial\w*
+    | free_to_p(?:artial_list|cs) | new_slab | allocate_slab | __pcs_replace_\w+
+    | (?:__)?refill_(?:sheaf|objects)\w*
+    | _{0,3}slab_alloc\w* | __slab_free | (?:do_)?slab_free\w* | cache_from_obj
+    | kmem_cache_(?:alloc|free|destroy)\w* | __kmem_cache_(?:alloc_bulk|free_bulk|shutdown)
+    | _{0,3}kmalloc\w* | (?:__)?kvmalloc\w* | krealloc\w* | kv?free | kv?free_sensitive
+
+      # Locks, and what waits.
+    | __schedule | schedule.* | preempt_schedule.* | io_schedule.* | (?:__)?cond_resched.*
+    | _{0,2}(?:ww_|rt_)?mutex_(?:try|un|slow|slowun)?lock.* | rt_mutex_schedule
+    | _{0,3}down(?:_(?:read|write|common|interruptible|killable|trylock|timeout)\w*)?
+    | (?:__)?percpu_(?:down|up)_(?:read|write)\w* | percpu_rwsem_wait | rwsem_down_.*
+    | (?:__)?up(?:_(?:read|write)\w*)?
+    | (?:__)?(?:rt|rwbase)_(?:spin|read|write)_(?:try|un)?lock.* | rtlock_(?:slow)?lock.*
+    | _?raw_(?:spin|read|write)_(?:try|un)?lock.* | do_raw_(?:spin|read|write)_(?:try|un)?lock
+    | (?:native_)?queued_(?:spin|read|write)_lock_slowpath
     | wait_for_.*complet.* | (?:__|do_)wait_for_common | __wait_on_bit.* | out_of_line_wait.*
     )$""",
     re.VERBOSE,

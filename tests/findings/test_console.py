@@ -353,7 +353,7 @@ def test_a_report_that_was_cut_short_is_a_splat() -> None:
     assert splat.excerpt.endswith("\nWARN")
 
 
-# --- stalls that starve the kthread of the grace period --------------------------------------------
+# --- stalls that starve the kthread of the grace period -------------------------------------------
 
 SELF = (
     "rcu: INFO: rcu_preempt self-detected stall on CPU",
@@ -648,6 +648,86 @@ def test_another_crash_has_another_fingerprint(old: str, new: str) -> None:
 )  # fmt: skip
 def test_reports_without_a_trace(one: str, other: str, same: bool) -> None:
     assert (only(console(one)).fingerprint == only(console(other)).fingerprint) == same
+
+
+# --- who only reports -----------------------------------------------------------------------------
+
+
+def traced_report(head: str, *functions: str) -> Splat:
+    frames = [f" {name}+0x12/0x40" for name in (*functions, "do_syscall_64")]
+    return only(console(head, "Call Trace:", " <TASK>", *frames, " </TASK>"))
+
+
+ATOMIC = "BUG: sleeping function called from invalid context at kernel/locking/x.c:9"
+HELD_UP = "INFO: task a:1 blocked for more than 30 seconds."
+
+
+@pytest.mark.parametrize(
+    ("head", "helpers"),
+    [
+        ("BUG: Bad page state in process a  pfn:00010",
+         "dump_stack_lvl bad_page free_page_is_bad_report __free_frozen_pages __folio_put"),
+        ("BUG: Bad page state in process a  pfn:00010",
+         "bad_page free_unref_folios folios_put_refs"),
+        ("BUG: Bad page state in process a  pfn:00010",
+         "bad_page check_new_page_bad rmqueue_bulk get_page_from_freelist"
+         " __alloc_frozen_pages_noprof alloc_pages_noprof"),
+        ("kernel BUG at mm/usercopy.c:102!", "usercopy_abort __check_heap_object"
+         " check_heap_object __check_object_size"),
+        ("WARNING: mm/maccess.c:234 at __copy_overflow+0x1/0x2, CPU#0: a/9", "__copy_overflow"),
+        ("kernel BUG at net/core/skbuff.c:211!", "skb_panic skb_put"),
+        ("kernel BUG at net/core/skbuff.c:211!", "skb_panic skb_under_panic skb_push"),
+        ("kernel BUG at net/core/skbuff.c:211!", "skb_over_panic skb_put"),
+        ("WARNING: lib/debugobjects.c:615 at debug_print_object+0x1/0x2, CPU#0: a/9",
+         "debug_print_object __debug_check_no_obj_freed debug_check_no_obj_freed kfree"),
+        ("WARNING: lib/debugobjects.c:615 at debug_print_object+0x1/0x2, CPU#0: a/9",
+         "debug_print_object debug_object_activate"),
+        ("WARNING: kernel/softirq.c:387 at __local_bh_enable_ip+0x1/0x2, CPU#0: a/9",
+         "__local_bh_enable_ip _raw_spin_unlock_bh"),
+        ("WARNING: held lock freed!", "dump_stack_lvl print_freed_lock_bug"
+         " debug_check_no_locks_freed kfree"),
+        ("WARNING: held lock freed!", "debug_check_no_locks_freed __kmem_cache_free_bulk"
+         " kmem_cache_free"),
+        ("WARNING: bad unlock balance detected!", "print_unlock_imbalance_bug __lock_release"
+         " lock_release _raw_spin_unlock"),
+        ("WARNING: bad unlock balance detected!", "__lock_release lock_release"
+         " __mutex_unlock_slowpath mutex_unlock"),
+        ("WARNING: bad unlock balance detected!", "lock_release up_read"),
+        ("BUG kmalloc-64 (Not tainted): Poison overwritten", "check_bytes_and_report check_object"
+         " alloc_debug_processing ___slab_alloc __kmalloc_cache_noprof"),
+        ("BUG kmalloc-64 (Not tainted): Object already free", "object_err free_debug_processing"
+         " free_to_partial_list __slab_free kfree"),
+        ("BUG kmalloc-64 (Not tainted): Invalid object pointer 0x1", "slab_err"
+         " free_consistency_checks free_debug_processing kmem_cache_free"),
+        ("BUG x (Not tainted): Objects remaining on __kmem_cache_shutdown()", "__slab_err"
+         " list_slab_objects __kmem_cache_shutdown kmem_cache_destroy"),
+        (HELD_UP, "__schedule schedule rwsem_down_write_slowpath down_write"),
+        (HELD_UP, "schedule schedule_timeout ___down_common __down_timeout down_timeout"),
+        (HELD_UP, "schedule __down_common __down down"),
+        (HELD_UP, "schedule percpu_rwsem_wait __percpu_down_read"),
+        (HELD_UP, "schedule percpu_down_write"),
+        (HELD_UP, "schedule rt_mutex_schedule rt_mutex_slowlock_block.constprop.0"
+         " __rt_mutex_slowlock rt_mutex_slowlock rt_mutex_lock_killable"),
+        (HELD_UP, "schedule __ww_mutex_lock.constprop.0 ww_mutex_lock_interruptible"),
+        (ATOMIC, "__might_resched down_read"),
+        ("kernel BUG at lib/string_helpers.c:1040!", "fortify_panic"),
+        ("kernel BUG at lib/string_helpers.c:1040!", "__fortify_panic"),
+    ],
+)  # fmt: skip
+def test_what_noticed_it_is_not_to_blame(head: str, helpers: str) -> None:
+    one = traced_report(head, *helpers.split(), "culprit", "caller")
+    assert (one.function, one.frames) == ("culprit", ("culprit", "caller"))
+    other = traced_report(head, *helpers.split(), "another", "caller")
+    assert one.fingerprint != other.fingerprint
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["download", "down_the_ring", "kfree_skb", "kmemdup_nul", "upload", "update_curr",
+     "check_objects", "free_pages_and_caches", "skb_put_frags", "slabinfo_show"],
+)  # fmt: skip
+def test_a_name_that_only_looks_like_a_helper_s_is_to_blame(name: str) -> None:
+    assert traced_report(ATOMIC, "__might_resched", name, "caller").function == name
 
 
 # --- lines that are allowed -----------------------------------------------------------------------
