@@ -112,19 +112,30 @@ _REPORTERS = re.compile(
 
 @dataclass(frozen=True)
 class _Headline:
-    """The first line of a report: ``pattern`` may have the groups what, at and function."""
+    """The first line of a report: ``pattern`` may have the groups what, at and function.
+
+    ``later`` is of another line of the report: function, when the stack is always the same, or
+    why, which tells two bugs of one function apart.
+    """
 
     kind: SplatKind
     pattern: re.Pattern[str]
     title: str  # with the groups of the pattern
     end: str = ""  # a line that starts so ends the report; "" when there is none
     everyone: bool = False  # the report is written by several CPUs
+    later: re.Pattern[str] | None = None
 
 
 def _headline(
-    kind: SplatKind, pattern: str, title: str, end: str = "", everyone: bool = False
+    kind: SplatKind,
+    pattern: str,
+    title: str,
+    end: str = "",
+    everyone: bool = False,
+    later: str | None = None,
 ) -> _Headline:
-    return _Headline(kind, re.compile(pattern), title, end, everyone)
+    told_later = re.compile(later) if later is not None else None
+    return _Headline(kind, re.compile(pattern), title, end, everyone, told_later)
 
 
 _END_TRACE = "---[ end trace"
@@ -181,13 +192,20 @@ _HEADLINES = (
         "{what} at {at}",
         _END_TRACE,
     ),
+    # All stacks are those of the task's end: where the lock was taken tells.
+    _headline(
+        SplatKind.LOCKDEP,
+        r"WARNING: .*/\d+ (?P<what>still has locks held)!",
+        "{what}",
+        later=r".* at: (?P<function>[\w.]+)\+0x",
+    ),
     _headline(
         SplatKind.LOCKDEP,
         r"WARNING: (?P<what>"
         r"possible (?:circular locking|recursive locking|irq lock inversion).*"
         r"|.*lock order detected|inconsistent lock state|chain_key collision"
         r"|Nested lock was not taken|bad unlock balance detected|bad contention detected"
-        r"|held lock freed|.*still has locks held|lock held when returning to user space"
+        r"|held lock freed|lock held when returning to user space"
         r"|suspicious RCU usage)!?$",
         "{what}",
     ),
@@ -246,9 +264,23 @@ _HEADLINES = (
         SplatKind.BUG, r"kernel BUG at (?P<at>\S+:\d+)!", "at {at} in {function}", _END_TRACE
     ),
     _headline(SplatKind.BUG, r"kernel BUG at .*", "in {function}", _END_TRACE),
+    # All stacks are the workqueue's.
+    _headline(
+        SplatKind.BUG,
+        r"BUG: (?P<what>workqueue leaked [^:]*):.*",
+        "{what} in {function}",
+        later=r".*\b(?:workfn=|last function: )(?P<function>[\w.]+)",
+    ),
+    _headline(
+        SplatKind.BUG,
+        r"BUG: (?P<what>Bad page state)\b.*",
+        "{what}",
+        later=r"page dumped because: (?P<why>.*)",
+    ),
     _headline(
         SplatKind.BUG,
         r"BUG: (?P<what>scheduling while atomic|sleeping function called from invalid context"
+        r"|scheduling in a non-blocking section|using \w+\(\) in preemptible"
         r"|assuming \w+(?: \w+)? context|(?:spin|rw)lock [a-z ]+(?= on CPU)|Bad page \w+"
         r"|Bad rss-counter state)\b.*",
         "{what}",
@@ -411,6 +443,8 @@ def _reports(lines: Sequence[KernelLine]) -> list[_Report]:
             owner.lines.append(line)
             if owner.ends_with(line):
                 open_reports.remove(owner)
+    for report in done:
+        report.title |= _told_later(report)
     return sorted([*done, *_cut_short(lines, done)], key=lambda report: report.first.number)
 
 
@@ -421,6 +455,15 @@ def _goes_on(headline: _Headline, next_one: _Headline) -> bool:
     a fault while an oops is being printed has that oops for its cause.
     """
     return next_one.kind is SplatKind.OOPS and _is_fatal(headline)
+
+
+def _told_later(report: _Report) -> dict[str, str]:
+    """What the first line that matches ``later`` says."""
+    if (pattern := report.headline.later) is None:
+        return {}
+    own = (line for line in report.lines if line.caller == report.first.caller)
+    told = (found.groupdict() for line in own if (found := pattern.match(line.text)))
+    return next(told, {})
 
 
 def _is_fatal(headline: _Headline) -> bool:
@@ -602,6 +645,8 @@ def _fingerprint(report: _Report, frames: tuple[str, ...]) -> str:
     quoted for a shell, a path or a URL.
     """
     kind, what = report.headline.kind, _without_numbers(report.title.get("what", ""))
+    if "why" in report.title:
+        what = f"{what}: {_without_numbers(report.title['why'])}"
     if kind in _WHAT_IS_A_TASK or (frames and kind in _WHAT_IS_A_SAMPLE):
         what = ""
     if not frames and "at" in report.title:

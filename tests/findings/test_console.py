@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -641,6 +642,16 @@ def test_another_crash_has_another_fingerprint(old: str, new: str) -> None:
          "BUG kmalloc-8 (Not tainted): Poison overwritten", False),
         ("watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [a:1]",
          "watchdog: CPU0: Watchdog detected hard LOCKUP on cpu 1", False),
+        ("BUG: using smp_processor_id() in preemptible [00000000] code: kworker/0:1/12",
+         "BUG: using smp_processor_id() in preemptible [00000001] code: ktest x/7", True),
+        ("BUG: using smp_processor_id() in preemptible [00000000] code: a/12",
+         "BUG: using __this_cpu_read() in preemptible [00000000] code: a/12", False),
+        ("BUG: scheduling in a non-blocking section: kworker/0:1/12/0",
+         "BUG: scheduling in a non-blocking section: python3/7/1", True),
+        ("BUG: workqueue leaked atomic, lock or RCU: kworker/0:1[12]",
+         "BUG: workqueue leaked atomic, lock or RCU: kworker/u8:3[7]", True),
+        ("WARNING: a/1 still has locks held!",
+         "WARNING: kworker/0:1/2 still has locks held!", True),
         # 6.12 and 7.2
         ("WARNING: CPU: 0 PID: 9 at mm/x.c:3 do_it+0x1/0x20",
          "WARNING: mm/x.c:7 at do_it+0x9/0x30, CPU#1: a/9", True),
@@ -728,6 +739,62 @@ def test_what_noticed_it_is_not_to_blame(head: str, helpers: str) -> None:
 )  # fmt: skip
 def test_a_name_that_only_looks_like_a_helper_s_is_to_blame(name: str) -> None:
     assert traced_report(ATOMIC, "__might_resched", name, "caller").function == name
+
+
+def bad_page(reason: str) -> str:
+    return console(
+        "BUG: Bad page state in process a  pfn:00010",
+        "page: refcount:0 mapcount:-1 mapping:0 index:0x0 pfn:0x10",
+        f"page dumped because: {reason}",
+        *stack("culprit"),
+    )
+
+
+def leaked(function: str, task: str = "kworker/0:1[12]") -> str:
+    return console(
+        f"BUG: workqueue leaked atomic, lock or RCU: {task}",
+        f"     preempt=0x00000000 lock=0->1 RCU=0->0 workfn={function}",
+        *(f" {name}+0x1/0x2" for name in ("dump_stack_lvl", "process_one_work", "worker_thread")),
+    )
+
+
+def still_held(function: str, task: str = "python3/49") -> str:
+    return console(
+        f"WARNING: {task} still has locks held!",
+        f"1 lock held by {task}:",
+        f" #0: ffff888 (&x){{+.+.}}-{{4:4}}, at: {function}+0x12/0x40",
+        *(f" {name}+0x1/0x2" for name in ("dump_stack_lvl", "do_exit", "do_group_exit")),
+    )
+
+
+def test_why_a_page_is_bad_tells_two_bugs_apart() -> None:
+    one, other = only(bad_page("nonzero _refcount")), only(bad_page("nonzero mapcount"))
+    assert (one.title, one.function) == ("Bad page state", "culprit")
+    assert one.fingerprint != other.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("report", "title", "tasks"),
+    [
+        (leaked, "workqueue leaked atomic, lock or RCU in a_fn",
+         ("kworker/0:1[12]", "kworker/u8:3[7]", "kworker/0:1H[12]")),
+        (still_held, "still has locks held", ("python3/49", "kworker/0:1/12", "a b/7")),
+    ],
+)  # fmt: skip
+def test_what_the_stack_does_not_tell_another_line_does(
+    report: Callable[[str, str], str], title: str, tasks: tuple[str, ...]
+) -> None:
+    seen = [only(report("a_fn", task)) for task in tasks]
+    assert {(splat.title, splat.function) for splat in seen} == {(title, "a_fn")}
+    assert len({splat.fingerprint for splat in seen}) == 1
+    assert only(report("b_fn", tasks[0])).fingerprint != seen[0].fingerprint
+
+
+def test_an_older_kernel_names_the_work_that_leaked_too() -> None:
+    text = leaked("a_fn").replace(
+        "preempt=0x00000000 lock=0->1 RCU=0->0 workfn=", "last function: "
+    )
+    assert only(text).function == "a_fn"
 
 
 # --- lines that are allowed -----------------------------------------------------------------------
