@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 from kverdict.allowlist import Allowlist, Entry
@@ -40,7 +42,8 @@ _MOST_FRAMES = 8
 # unwinder.  Where a detector looked at a loop, even the second depends on the moment.
 _TELLING_FRAMES = 2
 _TELLING_FRAMES_OF_A_LOOP = 1
-_CUT_HERE_REACH = 6  # kernel lines between "cut here" and its headline: WARN()'s own message
+# Lines of one context from "cut here" to its headline: WARN()'s own message is between them.
+_CUT_HERE_REACH = 6
 
 # "[    1.234567][    T1] " anywhere in a line: a program may have left its line unfinished.
 _PREFIX = re.compile(r"\[ {0,4}(?P<time>\d+\.\d{6})\]\[ {0,5}(?P<caller>[TC]\d+)\] ?")
@@ -425,7 +428,10 @@ def _reports(lines: Sequence[KernelLine]) -> list[_Report]:
     done: list[_Report] = []
     open_reports: list[_Report] = []
     running: str | None = None
-    for index, line in enumerate(lines):
+    recent: dict[str, deque[KernelLine]] = {}  # of each context: another may print in between
+    for line in lines:
+        before = recent.setdefault(line.caller, deque(maxlen=_CUT_HERE_REACH + 1))
+        before.append(line)
         if marker := _MARKER.match(line.text):
             running = marker["case"] if marker["what"] == "start" else None
             continue
@@ -434,7 +440,7 @@ def _reports(lines: Sequence[KernelLine]) -> list[_Report]:
         found = _match(line)
         if found is not None and (own is None or not _goes_on(own.headline, found[0])):
             open_reports = [r for r in open_reports if r is not own]
-            report = _Report(*found, line, running, _back_to_cut(lines, index))
+            report = _Report(*found, line, running, _back_to_cut([*before]))
             done.append(report)
             open_reports = [*open_reports, report][-_OPEN_REPORTS:]
             continue
@@ -474,11 +480,23 @@ def _is_fatal(headline: _Headline) -> bool:
 def _cut_short(lines: Sequence[KernelLine], reports: Sequence[_Report]) -> Iterator[_Report]:
     """A "cut here" whose report never came: the kernel died on the way."""
     covered = {line.number for report in reports for line in report.lines}
-    for index, line in enumerate(lines):
-        if _CUT_HERE in line.text and line.number not in covered:
-            after = lines[index : index + EXCERPT_LINES]
-            same = [other for other in after if other.caller == line.caller]
-            yield _Report(_CUT_SHORT, {}, line, None, same)
+    contexts: dict[str, list[KernelLine]] = {}
+    for line in lines:
+        contexts.setdefault(line.caller, []).append(line)
+    for own in contexts.values():
+        for index, line in enumerate(own):
+            if _CUT_HERE not in line.text or line.number in covered:
+                continue
+            after = own[index : index + EXCERPT_LINES]
+            same = [other for other in after if other.time - line.time <= _REPORT_GAP]
+            if not _has_a_headline(same[1:]):
+                yield _Report(_CUT_SHORT, {}, line, None, same)
+
+
+def _has_a_headline(after: Iterable[KernelLine]) -> bool:
+    """Whether the report of a "cut here" came, before the next one."""
+    own = takewhile(lambda line: _CUT_HERE not in line.text, after)
+    return any(_match(line) is not None for line in own)
 
 
 def _match(line: KernelLine) -> tuple[_Headline, dict[str, str]] | None:
@@ -488,13 +506,14 @@ def _match(line: KernelLine) -> tuple[_Headline, dict[str, str]] | None:
     return None
 
 
-def _back_to_cut(lines: Sequence[KernelLine], index: int) -> list[KernelLine]:
-    """The headline, with what the same context wrote since a "cut here" shortly before."""
-    head = lines[index]
-    before = lines[max(0, index - _CUT_HERE_REACH) : index]
-    for at in range(len(before) - 1, -1, -1):
-        if before[at].caller == head.caller and _CUT_HERE in before[at].text:
-            return [*(line for line in before[at:] if line.caller == head.caller), head]
+def _back_to_cut(own: Sequence[KernelLine]) -> list[KernelLine]:
+    """The headline, the last of ``own``, with what its context wrote since a "cut here" shortly
+    before."""
+    head = own[-1]
+    near = [line for line in own if head.time - line.time <= _REPORT_GAP]
+    for at in range(len(near) - 2, -1, -1):
+        if _CUT_HERE in near[at].text:
+            return near[at:]
     return [head]
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kverdict.allowlist import Allowlist, load
+from kverdict.allowlist import Allowlist, Entry, load
 from kverdict.errors import InfraError
 from kverdict.findings.console import (
     EXCERPT_LINES,
@@ -352,6 +352,40 @@ def test_a_report_that_was_cut_short_is_a_splat() -> None:
     splat = only(console("fine", "------------[ cut here ]------------", "WARN"))
     assert (splat.kind, splat.title) == (WARN, "a report that was cut short")
     assert splat.excerpt.endswith("\nWARN")
+
+
+def interleaved(lines: int, own: int = 0) -> str:
+    """A splat of one CPU, with lines of another one between its "cut here" and its headline."""
+    text = console("------------[ cut here ]------------", *["message"] * own, start=1.0)
+    text += console(*(f"e1000: line {n}" for n in range(lines)), caller="C1", start=1.1)
+    return text + console(
+        "WARNING: mm/x.c:3 at do_it+0x1/0x20, CPU#1: a/9",
+        " do_it2+0x1/0x2",
+        "---[ end trace 0000000000000000 ]---",
+        start=1.3,
+    )
+
+
+@pytest.mark.parametrize("lines", [0, 3, 6, 60])
+def test_a_cut_here_belongs_to_its_headline_whatever_another_cpu_prints(lines: int) -> None:
+    splat = only(interleaved(lines))
+    assert (splat.kind, splat.title) == (WARN, "at mm/x.c:3 in do_it")
+    assert splat.excerpt.splitlines()[0] == "------------[ cut here ]------------"
+    entry = Entry(re.compile(r"WARNING: mm/x\.c:\d+ at do_it\+.*"), "x", date(2027, 1, 1))
+    allow = Allowlist((entry,), date(2026, 11, 23))
+    assert scan_text(interleaved(lines), allow=allow).splats == ()
+
+
+def test_a_cut_here_with_a_long_message_was_not_cut_short() -> None:
+    assert only(interleaved(3, own=9)).title == "at mm/x.c:3 in do_it"
+
+
+def test_a_cut_here_is_cut_short_though_another_one_was_not() -> None:
+    cut = console("------------[ cut here ]------------", "message")
+    for later in (console(BENIGN, start=60.0), console(BENIGN, caller="C1"), interleaved(3)):
+        titles = [splat.title for splat in found(cut + later)]
+        assert titles[0] == "a report that was cut short"
+        assert len(titles) == 2
 
 
 # --- stalls that starve the kthread of the grace period -------------------------------------------
