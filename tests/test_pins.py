@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kverdict.findings.warnings import messages
 from kverdict.git import added_lines
 from kverdict.models import Absent, Diagnostic, Evaluation, Lint, PinnedWarning
 from kverdict.pins import Lines, pin, pinned
@@ -38,6 +39,23 @@ def test_one_warning_swapped_for_another_is_seen() -> None:
 
 def test_a_warning_that_moved_is_the_same() -> None:
     assert pins([said("old", 5)], [[said("old", 50)]]) == []
+
+
+def test_an_old_warning_of_an_inlined_function_is_no_patch_s() -> None:
+    inlined = """\
+In function 'helper',
+    inlined from 'f' at x.c:15:2:
+x.c:7:9: warning: 'memcpy' is out of the bounds [-Warray-bounds]
+x.c: In function 'f':
+x.c:6:14: note: 'b' declared here
+"""
+    added = "x.c: In function 'g':\nx.c:11:27: warning: 'c' is odd [-Wodd]\n"
+    before, after = (
+        [item for _, item in messages(log.splitlines()) if item is not None]
+        for log in (inlined, added + inlined)
+    )
+    found = pin(before, [after], [{"x.c": (range(11, 12),)}])
+    assert [item.diagnostic.line for item in found] == [11]
 
 
 def test_a_second_one_like_the_first_is_new_and_stands_on_the_patch_s_lines() -> None:

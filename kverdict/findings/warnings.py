@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a build log says: messages of gcc, the linker, objtool, modpost, Kconfig and make.
 
-Formats: gcc "file:line:column: severity: text [-Wflag]" (GNU coding standards, 4.4), binutils
-"ld: file.o: text", scripts/mod/modpost.c "ERROR: modpost: text", tools/objtool
-"vmlinux.o: warning: objtool: text", GNU make "make[2]: *** [Makefile:12: target] Error 1".
+Formats: gcc "file:line:column: severity: text [-Wflag]" (GNU coding standards, 4.4), gas
+"file:line: Severity: text", ld "ld: file.o: text" and "ld: file.o:file.c:(section+0x1): text"
+(after a line of its own, "ld: file.o: in function `f':"), scripts/mod/modpost.c
+"ERROR: modpost: text", tools/objtool "vmlinux.o: warning: objtool: text", GNU make
+"make[2]: *** [Makefile:12: target] Error 1".
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from kverdict.models import Diagnostic
 # The log is a stranger's: a path is no longer than PATH_MAX, a number no longer than int() takes.
 _PLACE = r"(?P<file>[^\s:][^:\n]{0,4094}):(?P<line>[0-9]{1,9})(?::\d+)?"
 _COMPILER = re.compile(
-    rf"^{_PLACE}: (?P<severity>fatal error|error|warning): "
+    rf"^{_PLACE}: (?P<severity>[Ff]atal error|[Ee]rror|[Ww]arning): "  # capitals: of gas
     r"(?P<message>.+?)(?: \[(?P<flag>-W[^\]\s]+)\])?$"
 )
 _OBJTOOL = re.compile(r"^(?P<file>\S+\.o): (?P<severity>error|warning): (?P<message>objtool: .+)$")
@@ -31,13 +33,25 @@ _KERNEL_DOC = re.compile(
 )
 _MODPOST = re.compile(r"^(?P<severity>ERROR|WARNING): (?P<message>modpost: .+)$")
 _KCONFIG = re.compile(rf"^{_PLACE}:(?P<severity>error|warning): ?(?P<message>.+)$")
+# About all of what it was given: gas has no place of the source, only its own temporary input.
+_ASSEMBLER = re.compile(
+    r"^(?:\S+/cc\w{6}\.s(?::[0-9]{1,9})?: (?P<severity>[Ff]atal error|[Ee]rror|[Ww]arning)"
+    r"|Fatal error): (?P<message>.+)$"
+)
+_LD = r"(?:\S*[/-])?ld(?:\.[a-z]{1,9})?"
 _LINKER = re.compile(
-    r"^(?:\S*/)?ld: (?:(?P<file>\S+?\.[oa]): )?(?:in function `[^']+': )?"
+    rf"^{_LD}: (?!NOTE: |\S+: in function `[^']+':$)"
+    r"(?:(?P<file>\S+?\.[oa]): )?(?:in function `[^']+': )?"
     r"(?:(?P<severity>error|warning): )?(?P<message>.+)$"
 )
+# With debug information there is a line, else the section; of data no function was named before.
 _UNDEFINED = re.compile(
-    r"^(?:(?:\S*/)?ld: )?(?P<file>[^\s:]+?):(?:\(\S+\)|(?P<line>[0-9]{1,9})): "
-    r"(?P<message>(?:undefined reference|multiple definition) .+|undefined reference to .+)$"
+    rf"^(?:{_LD}: )?(?P<object>\S+?\.o\)?:)?(?:(?P<file>[^\s:(]+):)?"
+    r"(?:(?P<line>[0-9]{1,9}):(?:\([^\s()]+\):)?|\([^\s()]+\):) "
+    r"(?P<message>(?:undefined reference|more undefined references|multiple definition) .+)$"
+)
+_SCRIPT = re.compile(
+    rf"^{_LD}:(?P<file>[^\s:]+):(?:(?P<line>[0-9]{{1,9}}):)? (?P<message>.+)$"  # no blank after ld:
 )
 _DRIVER = re.compile(
     r"^(?:cc|gcc|cc1|as|collect2|clang)(?:-[\d.]+)?: "
@@ -50,10 +64,15 @@ _MAKE = re.compile(
 _MAKEFILE = re.compile(rf"^{_PLACE}: \*\*\* (?P<message>.+?)\.?(?:  Stop\.)?$")
 
 # "x.c: In function 'f':" (gcc's diagnostic-format) holds until the next such line of that file.
+_NAMED = r"['\u2018](?P<function>[^'\u2019\n]{1,200})['\u2019]"
 _INSIDE = re.compile(
-    r"^(?P<file>[^\s:][^:\n]{0,4094}): (?:In (?:function|member function) "
-    r"['\u2018](?P<function>[^'\u2019\n]{1,200})['\u2019]|At top level|In file included).*:$"
+    r"^(?P<file>[^\s:][^:\n]{0,4094}): "
+    rf"(?:In (?:function|member function) {_NAMED}|At top level|Assembler messages).*:$"
 )
+# What was inlined is in no file: "In function 'memcpy'," and then each caller in its turn,
+# "    inlined from 'f' at x.c:15:2:".  The last caller is the one that is compiled.
+_INLINED = re.compile(rf"^(?:In (?:function|member function)|    inlined from) {_NAMED}.*[,:]$")
+_LD_INSIDE = re.compile(rf"^{_LD}: (?P<file>\S+): in function `(?P<function>[^'\n]{{1,200}})':$")
 # "  CC      virt/kvm/guest_memfd.o" (scripts/Kbuild.include, the short form of a command).
 _STEP = re.compile(r"^  (?P<verb>[A-Z][A-Z0-9_]{1,9})(?: \[M\])? +(?P<target>\S+)")
 
@@ -62,6 +81,7 @@ LONGEST_MESSAGE = 2000  # characters; what is longer is cut
 MOST_DIAGNOSTICS = 10_000  # of one log; a kernel with every driver and W=1 has fewer
 
 _FORMATS = (
+    (_ASSEMBLER, None),
     (_COMPILER, None),
     (_KCONFIG, None),
     (_OBJTOOL, None),
@@ -71,6 +91,7 @@ _FORMATS = (
     (_DRIVER, None),
     (_MAKEFILE, "error"),
     (_LINKER, "error"),
+    (_SCRIPT, "error"),
 )
 
 
@@ -86,7 +107,7 @@ def diagnose(line: str) -> Diagnostic | None:
             said = (found.get("severity") or severity or "error").lower()
             return Diagnostic(
                 severity="warning" if said == "warning" else "error",
-                file=_inside(found.get("file")),
+                file=_inside(found.get("file") or (found.get("object") or "").rstrip(":")),
                 line=int(found["line"]) if found.get("line") else None,
                 message=found["message"][:LONGEST_MESSAGE],
                 flag=found.get("flag"),
@@ -138,17 +159,43 @@ def messages(lines: Iterable[str]) -> Iterator[tuple[Step | None, Diagnostic | N
     That holds for a log of make --output-sync=target, where a step's output follows its name.
     """
     step: Step | None = None
-    inside: tuple[str, str | None] = ("", None)
+    reader = _Reader()
     for line in lines:
         if (named := step_of(line)) is not None:
-            step, inside = named, ("", None)
+            step, reader = named, _Reader()
             yield step, None
-        elif match := _INSIDE.match(line):
-            inside = (match["file"], match["function"])
-        elif (found := diagnose(line)) is not None:
-            if found.file is not None and found.file == _inside(inside[0] or None):
-                found = found.model_copy(update={"function": inside[1]})
+        elif (found := reader.read(line)) is not None:
             yield step, found
+
+
+class _Reader:
+    """Messages with the function that a line before them named."""
+
+    def __init__(self) -> None:
+        self._file: str | None = None  # None: what is inlined into the function is in any file
+        self._function: str | None = None
+        self._linked: tuple[str | None, str | None] = (None, None)
+
+    def read(self, line: str) -> Diagnostic | None:
+        if match := _INSIDE.match(line):
+            self._file, self._function = _inside(match["file"]), match["function"]
+        elif match := _INLINED.match(line):
+            self._file, self._function = None, match["function"]
+        elif match := _LD_INSIDE.match(line):
+            self._linked = (_inside(match["file"]), match["function"])
+        elif (found := diagnose(line)) is not None:
+            return self._placed(line, found)
+        return None
+
+    def _placed(self, line: str, found: Diagnostic) -> Diagnostic:
+        if linked := _UNDEFINED.match(line):
+            if linked["object"] is not None:
+                return found
+            file, function = self._linked
+            return found.model_copy(update={"file": found.file or file, "function": function})
+        if found.file is not None and self._file in (None, found.file):
+            return found.model_copy(update={"function": self._function})
+        return found
 
 
 def diagnostics(lines: Iterable[str]) -> tuple[Diagnostic, ...]:
@@ -173,15 +220,17 @@ _CLONES = re.compile(r"\.(?:isra|constprop|part|cold|llvm)(?:\.[0-9]{1,9}){0,4}"
 def identity(message: Diagnostic) -> str:
     """The same for the same message in another build, wherever its line has moved to."""
     text = _CLONES.sub("", _PLACES.sub("#", message.message))
-    parts = (message.tool, message.flag or message.severity, message.file, message.function, text)
+    function = _CLONES.sub("", message.function or "")
+    parts = (message.tool, message.flag or message.severity, message.file, function, text)
     return ":".join(part or "" for part in parts)
 
 
 def first_error(lines: Iterable[str]) -> Diagnostic | None:
     """The first error with a place or a reason, else what make said first."""
     last_resort: Diagnostic | None = None
+    reader = _Reader()
     for line in lines:
-        found = diagnose(line)
+        found = reader.read(line)
         if found is not None and found.severity == "error":
             return found
         if last_resort is None:
