@@ -8,6 +8,7 @@ writes them in, for files that it was given, and cut to a length.
 from __future__ import annotations
 
 import re
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -55,6 +56,7 @@ class Version:
 
 
 Spoken = Mapping[Version, Collection[Said]]
+Lines = Mapping[str, Sequence[range]]  # that a patch adds or changes, by file
 
 
 def read_checkpatch(output: str, patch: int, paths: Collection[str]) -> tuple[CheckNote, ...]:
@@ -129,19 +131,25 @@ def versions_of(touched: Sequence[Sequence[str]]) -> tuple[Version, ...]:
 
 
 def new_notes(
-    tool: str, touched: Sequence[Sequence[str]], there: Collection[Version], spoken: Spoken
+    tool: str,
+    touched: Sequence[Sequence[str]],
+    there: Collection[Version],
+    spoken: Spoken,
+    added: Sequence[Lines],
 ) -> tuple[CheckNote, ...]:
-    """What each patch brought: neither the base has it, nor the patch before.
+    """What each patch brought: neither the base has it, nor the patch before, as often.
 
-    ``there`` are the versions that exist.  A file that a patch creates is held against those that
-    the same patch removes: it may be one of them under another name.
+    ``there`` are the versions that exist, ``added`` each patch's lines.  A file that a patch
+    creates is held against those that the same patch removes: it may be one of them under another
+    name.
     """
     notes: list[CheckNote] = []
     for number, paths in enumerate(touched, start=1):
         for path in paths:
             earlier = _earlier(number, path, touched, there)
-            known = {said.identity for version in earlier for said in spoken.get(version, ())}
-            notes += _notes(tool, Version(number, path), spoken, known)
+            known = _known(earlier, spoken)
+            ranges = added[number - 1].get(path, ())
+            notes += _notes(tool, Version(number, path), spoken, known, ranges)
     return tuple(notes)
 
 
@@ -166,14 +174,39 @@ def _last_before(number: int, path: str, touched: Sequence[Sequence[str]]) -> Ve
     return Version(next(last, 0), path)
 
 
-def _notes(tool: str, version: Version, spoken: Spoken, known: set[str]) -> Iterator[CheckNote]:
-    for said in sorted(spoken.get(version, ()), key=lambda said: (said.line, said.text)):
-        if said.identity not in known:
-            yield CheckNote(
-                tool=tool,
-                patch=version.patch,
-                severity=said.severity,
-                file=version.path,
-                line=said.line,
-                message=said.text,
-            )
+def _known(versions: Sequence[Version], spoken: Spoken) -> Counter[str]:
+    """How often each message is known: two files add up, two versions of one file do not."""
+    known: dict[str, Counter[str]] = defaultdict(Counter)
+    for version in versions:
+        known[version.path] |= Counter(said.identity for said in spoken.get(version, ()))
+    return sum(known.values(), Counter())
+
+
+def _notes(
+    tool: str, version: Version, spoken: Spoken, known: Counter[str], added: Sequence[range]
+) -> Iterator[CheckNote]:
+    for said in _new(spoken.get(version, ()), known, added):
+        yield CheckNote(
+            tool=tool,
+            patch=version.patch,
+            severity=said.severity,
+            file=version.path,
+            line=said.line,
+            message=said.text,
+        )
+
+
+def _new(now: Collection[Said], known: Counter[str], added: Sequence[range]) -> list[Said]:
+    """Among equal ones those on the patch's lines are the new ones, then the last; as in pins."""
+
+    def place(said: Said) -> tuple[int, str]:
+        return (said.line, said.text)
+
+    alike: dict[str, list[Said]] = defaultdict(list)
+    for said in sorted(now, key=place):
+        alike[said.identity].append(said)
+    found: list[Said] = []
+    for id, same in alike.items():
+        old_first = sorted(same, key=lambda said: any(said.line in lines for lines in added))
+        found += old_first[known[id] :]
+    return sorted(found, key=place)

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from kverdict.am import Mail, read_mbox, split_mboxrd
 from kverdict.findings.sources import (
+    Lines,
     Said,
     Version,
     new_notes,
@@ -99,6 +100,7 @@ class _Bench:
     versions: Path
     there: frozenset[Version]
     touched: tuple[tuple[str, ...], ...]  # C files and headers of each patch
+    added: tuple[Lines, ...]  # each patch's lines, by file
     isolation: Isolation
 
     def has(self, path: str) -> bool:
@@ -243,6 +245,7 @@ def _bench(applied: Applied, tree: Tree, isolation: Isolation) -> Iterator[_Benc
         listed = repository.run(
             "ls-tree", "-r", "-z", "--name-only", "--full-tree", applied.base, "--", *_JUDGES
         )
+        added = tuple(repository.added_lines(patch.commit) for patch in applied.patches)
     judges = [path for path in listed.text.split("\0") if path]
     with (
         slight(tree.repo, applied.base, judges, home) as base,
@@ -254,7 +257,7 @@ def _bench(applied: Applied, tree: Tree, isolation: Isolation) -> Iterator[_Benc
         versions = temporary / "versions"
         versions.mkdir()
         there = _write_versions(versions, applied, touched, tree)
-        yield _Bench(base.worktree, versions, there, touched, isolation)
+        yield _Bench(base.worktree, versions, there, touched, added, isolation)
 
 
 def _write_versions(
@@ -379,7 +382,7 @@ def _reporting(judges: Path) -> list[tuple[str, list[str]]]:
 
 
 def _new(bench: _Bench, tool: str, spoken: dict[Version, set[Said]]) -> list[CheckNote]:
-    notes = new_notes(tool, bench.touched, bench.there, spoken)
+    notes = new_notes(tool, bench.touched, bench.there, spoken, bench.added)
     numbers = sorted({note.patch for note in notes})
     each = ([note for note in notes if note.patch == number] for number in numbers)
     return [note for some in each for note in _at_most(some)]

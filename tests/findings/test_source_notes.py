@@ -126,16 +126,36 @@ def test_what_the_base_says_is_not_new_wherever_it_moved() -> None:
         Version(1, "a.c"): says(9, "old, see line 8") | says(4, "new"),
         Version(2, "a.c"): says(19, "old, see line 18") | says(14, "new") | says(1, "newer"),
     }
-    assert new_notes("t", touched, versions, spoken) == (
+    assert new_notes("t", touched, versions, spoken, [{}, {}]) == (
         note(1, "a.c", 4, "new"),
         note(2, "a.c", 1, "newer"),
     )
 
 
+def test_a_second_one_like_the_first_is_new_and_stands_on_the_patch_s_lines() -> None:
+    touched = [["a.c"], ["a.c"]]
+    output = (
+        "0/a.c:10:5-9: WARNING opportunity for min()\n"
+        "1/a.c:12:5-9: WARNING opportunity for min()\n"
+        "1/a.c:200:5-9: WARNING opportunity for min()\n"
+        "2/a.c:12:5-9: WARNING opportunity for min()\n"
+        "2/a.c:200:5-9: WARNING opportunity for min()\n"
+    )
+    versions = versions_of(touched)
+    spoken = read_report(output, versions, "misc/minmax.cocci")
+    text = "WARNING opportunity for min() (misc/minmax.cocci)"
+    last = new_notes("t", touched, versions, spoken, [{}, {}])
+    assert last == (note(1, "a.c", 200, text),)
+    lines = [{"a.c": (range(12, 14),)}, {"a.c": (range(300, 301),)}]
+    assert new_notes("t", touched, versions, spoken, lines) == (note(1, "a.c", 12, text),)
+
+
 def test_a_patch_that_does_not_touch_the_file_lies_between() -> None:
     touched = [["a.c"], ["b.c"], ["a.c"]]
     spoken = {Version(1, "a.c"): says(4, "new"), Version(3, "a.c"): says(4, "new")}
-    assert new_notes("t", touched, versions_of(touched), spoken) == (note(1, "a.c", 4, "new"),)
+    assert new_notes("t", touched, versions_of(touched), spoken, [{}] * 3) == (
+        note(1, "a.c", 4, "new"),
+    )
 
 
 def test_a_file_under_a_new_name_is_the_same_file() -> None:
@@ -146,14 +166,25 @@ def test_a_file_under_a_new_name_is_the_same_file() -> None:
         Version(1, "a.c"): says(3, "old", "new"),
         Version(2, "b.c"): says(3, "old", "new", "newer"),
     }
-    assert new_notes("t", touched, there, spoken) == (
+    assert new_notes("t", touched, there, spoken, [{}, {}]) == (
         note(1, "a.c", 3, "new"),
         note(2, "b.c", 3, "newer"),
     )
 
 
+def test_two_files_that_become_one() -> None:
+    touched = [["a.c", "b.c", "c.c"]]
+    there = [Version(0, "a.c"), Version(0, "b.c"), Version(1, "c.c")]
+    spoken = {
+        Version(0, "a.c"): says(3, "same"),
+        Version(0, "b.c"): says(3, "same"),
+        Version(1, "c.c"): says(3, "same") | says(9, "same"),
+    }
+    assert new_notes("t", touched, there, spoken, [{"c.c": (range(1, 20),)}]) == ()
+
+
 def test_all_of_a_new_file_is_new() -> None:
     spoken = {Version(1, "b.c"): says(3, "one", "two")}
     there = [Version(0, "a.c"), Version(1, "a.c"), Version(1, "b.c")]
-    found = new_notes("t", [["a.c", "b.c"]], there, spoken)
+    found = new_notes("t", [["a.c", "b.c"]], there, spoken, [{}])
     assert found == (note(1, "b.c", 3, "one"), note(1, "b.c", 3, "two"))
