@@ -22,6 +22,10 @@ _SHOWN = 120  # columns
 _PROPER = re.compile(r'([0-9a-f]{12,64}) \("(.+)"\)')
 _NEARLY = re.compile(r"(?:commit )?([0-9a-f]{7,64})\b")
 _KEPT_BY_B4 = re.compile(r"[0-9a-f]{6}")
+# git takes trailers from a last paragraph only that has little else in it.  What begins like one
+# elsewhere was meant as one; of Fixes only with a commit behind it, the rest may be prose.
+_MEANT = re.compile(rf"^({SIGNED}|{FIXES})[ \t]*:(.*(?:\n[ \t].*)*)$", re.IGNORECASE | re.MULTILINE)
+_COMMIT = re.compile(r"(?:commit )?[0-9a-f]{4}")
 _MOST_FIXES = 20  # of one patch that are looked up, at some ten milliseconds each
 
 
@@ -31,6 +35,7 @@ class Trailer:
 
     key: str
     value: str
+    stray: bool = False  # git does not take it for a trailer
 
 
 @dataclass(frozen=True)
@@ -42,9 +47,24 @@ class Remark:
 
 
 def trailers_of(repository: Repository, commit: str) -> tuple[Trailer, ...]:
-    """The trailers of a commit's message, in order; raises GitFailed."""
+    """The trailers of a commit's message, the stray ones first; raises GitFailed."""
     message = repository.run("show", "--no-patch", "--format=%B", commit).stdout
-    return _parsed(repository, message, "--no-divider")
+    trailers = _parsed(repository, message, "--no-divider")
+    return (*_strays(message.decode(errors="replace"), trailers), *trailers)
+
+
+def _strays(message: str, trailers: Sequence[Trailer]) -> list[Trailer]:
+    """The Signed-off-by and Fixes lines of a message besides these trailers, which come last."""
+    _, _, body = message.partition("\n")
+    meant = [
+        Trailer(match[1].lower(), " ".join(match[2].split()), stray=True)
+        for match in _MEANT.finditer(body)
+    ]
+    found: list[Trailer] = []
+    for key in (SIGNED, FIXES):
+        some = [one for one in meant if one.key == key]
+        found += some[: max(0, len(some) - sum(one.key == key for one in trailers))]
+    return [one for one in found if one.key == SIGNED or _COMMIT.match(one.value)]
 
 
 def lost_fixes(repository: Repository, mail: Mail) -> tuple[Trailer, ...]:
@@ -73,7 +93,7 @@ def origin_remarks(author: str, sender: str | None, trailers: Sequence[Trailer])
     ``sender`` is None when nobody mailed it, or a relay did.
     """
     remarks = []
-    signers = [trailer.value for trailer in trailers if trailer.key == SIGNED]
+    signers = [trailer.value for trailer in trailers if trailer.key == SIGNED]  # strays first
     if not any(same_person(author, signer) for signer in signers):
         remarks.append(Remark("error", f"no Signed-off-by of its author {_shown(author)}"))
     elif sender is not None and not same_person(sender, signers[-1]):
@@ -84,7 +104,23 @@ def origin_remarks(author: str, sender: str | None, trailers: Sequence[Trailer])
                 f"the mail is from {_shown(sender)}",
             )
         )
-    return remarks + _unsigned_co_authors(trailers)
+    return remarks + _stray_signatures(trailers) + _unsigned_co_authors(trailers)
+
+
+def _stray_signatures(trailers: Sequence[Trailer]) -> list[Remark]:
+    """Who signed where git does not see it, and nowhere else."""
+    signed = [one for one in trailers if one.key == SIGNED]
+    proper = [one.value for one in signed if not one.stray]
+    strays = dict.fromkeys(one.value for one in signed if one.stray)
+    return [
+        Remark(
+            "warning",
+            f"Signed-off-by: {_shown(value)}: not in a last paragraph of trailers, "
+            "git does not take it for one",
+        )
+        for value in strays
+        if not any(same_person(value, other) for other in proper)
+    ]
 
 
 def _unsigned_co_authors(trailers: Sequence[Trailer]) -> list[Remark]:

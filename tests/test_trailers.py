@@ -63,6 +63,37 @@ def test_a_message_without_trailers(linux: Kernel) -> None:
         assert trailers_of(repository, commit) == ()
 
 
+LAST = f"Signed-off-by: {ALICE}"
+STRAY = Trailer("signed-off-by", ALICE, stray=True)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (f"{LAST}\n\nv2: fix the typo", [STRAY, Trailer("v2", "fix the typo")]),
+        (f"{LAST}\n\n[ rebased ]", [STRAY]),
+        (f"{LAST}\n\nLink: https://x.example", [STRAY, Trailer("link", "https://x.example")]),
+        (
+            f"Fixes: 1234 bad tag\n\n{LAST}",
+            [Trailer("fixes", "1234 bad tag", stray=True), Trailer("signed-off-by", ALICE)],
+        ),
+        (
+            f'Fixes: 0123456789ab ("a long\n subject")\n\n{LAST}',
+            [
+                Trailer("fixes", '0123456789ab ("a long subject")', stray=True),
+                Trailer("signed-off-by", ALICE),
+            ],
+        ),
+        (f"{LAST}\n\n{LAST}", [STRAY, Trailer("signed-off-by", ALICE)]),
+        (f"Fixes: a crash\n > {LAST}\n  {LAST}\n\nThe end.", []),
+    ],
+)
+def test_what_was_meant_as_a_trailer(body: str, expected: list[Trailer], linux: Kernel) -> None:
+    commit = linux.commit(f"mm: one\n\nwhy\n\n{body}", {"mm/a.c": "a\n"})
+    with Repository(linux.path) as repository:
+        assert trailers_of(repository, commit) == tuple(expected)
+
+
 # --- who signed -----------------------------------------------------------------------------------
 
 GOOD = {
@@ -128,6 +159,21 @@ BAD = {
 def test_not_signed(what: str) -> None:
     sender, trailers, severity, message = BAD[what]
     assert origin_remarks(ALICE, sender, lines(*trailers)) == [Remark(severity, message)]
+
+
+def test_signed_where_git_does_not_see_it() -> None:
+    stray = Remark(
+        "warning",
+        f"Signed-off-by: {ALICE}: not in a last paragraph of trailers, "
+        "git does not take it for one",
+    )
+    assert origin_remarks(ALICE, ALICE, [STRAY]) == [stray]
+    assert origin_remarks(ALICE, ALICE, [STRAY, *lines(f"Signed-off-by: {ALICE}")]) == []
+    assert origin_remarks(BOB, None, [STRAY]) == [
+        Remark("error", f"no Signed-off-by of its author {BOB}"),
+        stray,
+    ]
+    assert origin_remarks(ALICE, BOB, [STRAY, *lines(f"Signed-off-by: {BOB}")]) == [stray]
 
 
 def test_nobody_is_the_same_as_nobody_else() -> None:
