@@ -37,9 +37,11 @@ _LIST = re.compile(r"(?P<name>[\w./+-]*?)-(?P<suffix>y|objs|\$\(.*\))")
 _SYMBOL = re.compile(r"\bCONFIG_(\w+)")
 _VALUE = re.compile(r"\$\(CONFIG_\w+\)")
 _FILTER = "$(filter y,"
-_INNERMOST = re.compile(r"\$[({]([\w-]+)[)}]")
+_INNERMOST = re.compile(r"\$\(([\w-]+)\)")
 _ADDPREFIX = re.compile(r"\$\(addprefix ([^,()$]*),([^()$]*)\)")
 _DIRECTIVES = frozenset({"ifdef", "ifndef", "ifeq", "ifneq", "else", "endif"})
+_INCLUDES = frozenset({"include", "-include", "sinclude"})
+_BRACES = re.compile(r"\$\{([^(){}$]*)\}")
 _WORD = re.compile(r"\w+")
 _SIMPLE = re.compile(r"(\w+)(!?=)(\w+)|(\w+)")
 _OPERATOR = re.compile(r" ?(&&|\|\|) ?")
@@ -159,7 +161,7 @@ class Kbuild:
             if self._left <= 0:
                 return
             first, _, rest = line.partition(" ")
-            if first in ("include", "-include") and depth < DEEPEST:
+            if first in _INCLUDES and depth < DEEPEST:
                 for name in _expand(rest, makefile.variables).split():
                     self._read(makefile, _in_tree(makefile.folder, name), depth + 1)
             elif first in ("else", "endif"):
@@ -180,7 +182,8 @@ class Kbuild:
         terms = (*(one.holds for one in ifs if one.holds), *_suffix_terms(as_list["suffix"]))
         # foo-objs and foo-y are two variables of make, and both count.
         key = f"{as_list['name']}-{'objs' if as_list['suffix'] == 'objs' else 'y'}"
-        if operator != "+=" and all(one.holds for one in ifs):
+        itself = _names(right, left)  # x-y := $(filter-out a.o,$(x-y)): what of it is not known
+        if operator != "+=" and not itself and all(one.holds for one in ifs):
             _overwrite(makefile.lists[key], terms)
         for item in value.split():
             self._member(makefile, as_list["name"], key, item, terms)
@@ -251,16 +254,20 @@ def _in_tree(folder: str, name: str) -> str:
 
 
 def _logical_lines(text: str) -> Iterator[str]:
-    """Without comments, recipes and blank lines; continued lines as one, words one blank apart."""
+    """Without comments, recipes and blank lines; continued lines as one, words one blank apart.
+
+    A variable in braces, ${X}, is the same as $(X), and comes as this.
+    """
     in_rule = False
     for line in text.replace("\\\r\n", " ").replace("\\\n", " ").split("\n"):
         if in_rule and line.startswith("\t"):
             continue
         words = line.partition("#")[0].split()
         if words:
-            plain = " ".join(words)
+            plain = _BRACES.sub(r"$(\1)", " ".join(words))
             if words[0] not in _DIRECTIVES:
-                in_rule = _assignment(plain) is None  # only then a tab makes a recipe
+                # Only behind a rule a tab makes a recipe.
+                in_rule = words[0] not in _INCLUDES and _assignment(plain) is None
             yield plain
 
 
@@ -279,6 +286,10 @@ def _assignment(line: str) -> tuple[str, str, str] | None:
         if char == " " and line[at + 1 : at + 2] not in "+:?!=":
             return None
     return None
+
+
+def _names(text: str, variable: str) -> bool:
+    return f"$({variable})" in text or f"$({variable}:" in text
 
 
 def _set_variable(variables: dict[str, str], name: str, operator: str, value: str) -> None:

@@ -41,6 +41,9 @@ def conditions(tree: Path, makefile: str, *paths: str, **files: str) -> list[str
         ("other-y += a.o", None),
         ("obj-$(CONFIG_A) += a.o\nobj-$(CONFIG_B) += a.o", "(A || B)"),
         ("obj-$(CONFIG_A) += a.o\nobj-y += a.o", "y"),
+        ("obj-${CONFIG_A} += b.o a.o", "A"),
+        ("obj-${CONFIG_A:m=y} += a.o", "A!=n"),
+        ("obj-$(subst m,y,${CONFIG_A}) += a.o", "A!=n"),
         # Objects of objects.
         ("obj-$(CONFIG_A) += whole.o\nwhole-y := a.o", "A"),
         ("obj-$(CONFIG_A) += whole.o\nwhole-objs := b.o a.o", "A"),
@@ -53,9 +56,16 @@ def conditions(tree: Path, makefile: str, *paths: str, **files: str) -> list[str
         ("obj-y += $(some-y)\nsome-y := a.o\nsome-$(CONFIG_A) := b.o", "A!=y"),
         ("obj-y := a.o\nobj-y := b.o", None),
         ("obj-$(CONFIG_A) := a.o\nobj-$(CONFIG_B) += b.o", "A"),
+        ("obj-y := a.o b.o\nobj-y := $(patsubst %.o,%.pi.o,$(obj-y))", "y"),
+        ("obj-$(CONFIG_A) := a.o\nobj-$(CONFIG_A) := $(obj-$(CONFIG_A):.o=.pi.o)", "A"),
+        ("obj-y := a.o\nobj-y := $(some-obj-y)", None),
         # Conditions of make.
         ("ifdef CONFIG_A\nobj-y += a.o\nendif", "A!=n"),
         ("ifdef CONFIG_A\n\tobj-y += a.o\nendif", "A!=n"),
+        ("ifdef ${CONFIG_B}\nendif\nifeq (${CONFIG_A},y)\nobj-y += a.o\nendif", "A=y"),
+        ("include $(src)/none\n\tobj-y += a.o", "y"),
+        ("b.o: b.c\n\tcc b.c\ninclude $(src)/none\n\tobj-y += a.o", "y"),
+        ("-include $(src)/none\n\tobj-y += a.o", "y"),
         ("ifndef CONFIG_A\nobj-y += a.o\nendif\nobj-y += b.o", "A=n"),
         ("ifdef CONFIG_A\nobj-y += b.o\nelse\nobj-y += a.o\nendif", "A=n"),
         ("ifdef CONFIG_A\nendif\nobj-y += a.o", "y"),
@@ -78,6 +88,8 @@ def conditions(tree: Path, makefile: str, *paths: str, **files: str) -> list[str
         # Variables.
         ("FILES = b.o a.o\nobj-y += $(FILES)", "y"),
         ("FILES = b.o\nFILES += a.o\nobj-y += $(FILES)", "y"),
+        ("FILES = b.o a.o\nobj-y += ${FILES}", "y"),
+        ("obj-y += ${some-y}\nsome-${CONFIG_A} += a.o", "A"),
         ("DIR ?= ../mm\nobj-y += $(DIR)/a.o", "y"),
         ("obj-y += $(addprefix ./, b.o a.o)", "y"),
         ("obj-y += $(obj)/a.o", "y"),
@@ -227,6 +239,8 @@ _PIECES = st.sampled_from(
         "endif",
         "include ",
         "$(src)/Makefile",
+        "${",
+        "}",
         "$(addprefix ",
         "../",
         "#",
@@ -254,7 +268,7 @@ REPEATED = (
         "obj-$(CONFIG_A)",
     ),
     *("ifdef CONFIG_A\nobj-y += b.o\n", "ifeq ($(CONFIG_A),y)\nelse ", "ifneq ($(filter y,"),
-    *("$(CONFIG_A)", "-$(", "$(", "(", "a", "\\\n", "=", " "),
+    *("$(CONFIG_A)", "-$(", "$(", "${", "${A", "${A}", "(", "a", "\\\n", "=", " "),
 )
 
 
