@@ -24,7 +24,8 @@ _NEARLY = re.compile(r"(?:commit )?([0-9a-f]{7,64})\b")
 _KEPT_BY_B4 = re.compile(r"[0-9a-f]{6}")
 # git takes trailers from a last paragraph only that has little else in it.  What begins like one
 # elsewhere was meant as one; of Fixes only with a commit behind it, the rest may be prose.
-_MEANT = re.compile(rf"^({SIGNED}|{FIXES})[ \t]*:(.*(?:\n[ \t].*)*)$", re.IGNORECASE | re.MULTILINE)
+_MEANT = re.compile(rf"^({SIGNED}|{FIXES})[ \t]*:(.*)$", re.IGNORECASE | re.MULTILINE)
+_FOLDED = re.compile(r"\n[ \t]")
 _COMMIT = re.compile(r"(?:commit )?[0-9a-f]{4}")
 _MOST_FIXES = 20  # of one patch that are looked up, at some ten milliseconds each
 
@@ -58,7 +59,7 @@ def _strays(message: str, trailers: Sequence[Trailer]) -> list[Trailer]:
     _, _, body = message.partition("\n")
     meant = [
         Trailer(match[1].lower(), " ".join(match[2].split()), stray=True)
-        for match in _MEANT.finditer(body)
+        for match in _MEANT.finditer(_FOLDED.sub(" ", body))
     ]
     found: list[Trailer] = []
     for key in (SIGNED, FIXES):
