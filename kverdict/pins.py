@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
+from kverdict.findings.alike import Lines, is_on, more_than_known
 from kverdict.findings.warnings import identity
 from kverdict.models import Diagnostic, Evaluation, Lint, PinnedWarning
 
-Lines = Mapping[str, Sequence[range]]  # of the new side, by file
 _Where = tuple[str, str]  # tool, file
 _COMPILER = "compiler"  # models.Diagnostic: of the plain build
 
@@ -101,15 +101,8 @@ def pin(
 
 
 def _new(before: Sequence[Diagnostic], now: Sequence[Diagnostic], lines: Lines) -> list[Diagnostic]:
-    """Among equal ones those on the patch's lines are the new ones, then the last."""
     known = Counter(map(identity, before))
-    alike: dict[str, list[Diagnostic]] = defaultdict(list)
-    for message in now:
-        alike[identity(message)].append(message)
-    found = []
-    for id, messages in alike.items():
-        old_first = sorted(messages, key=lambda message: _on(message, lines))
-        found += old_first[known[id] :]
+    found = more_than_known(now, known, identity=identity, on_patch=lambda one: _on(one, lines))
     return sorted(found, key=_place)
 
 
@@ -118,8 +111,7 @@ def _place(message: Diagnostic) -> tuple[str, int, str]:
 
 
 def _on(message: Diagnostic, lines: Lines) -> bool:
-    ranges = lines.get(message.file or "", ())
-    return message.line is not None and any(message.line in added for added in ranges)
+    return is_on(message.line, lines.get(message.file or "", ()))
 
 
 def _whose(message: Diagnostic, candidates: Sequence[int], touched: Sequence[Lines]) -> int:

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kverdict.findings.alike import Lines
 from kverdict.findings.warnings import messages
 from kverdict.git import added_lines
 from kverdict.models import Absent, Diagnostic, Evaluation, Lint, PinnedWarning
-from kverdict.pins import Lines, pin, pinned
+from kverdict.pins import pin, pinned
 from tests import factories as make
 
 

@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from kverdict.findings.alike import Lines, is_on, more_than_known
 from kverdict.models import CheckNote
 from kverdict.text import shorten
 
@@ -56,7 +57,6 @@ class Version:
 
 
 Spoken = Mapping[Version, Collection[Said]]
-Lines = Mapping[str, Sequence[range]]  # that a patch adds or changes, by file
 
 
 def read_checkpatch(output: str, patch: int, paths: Collection[str]) -> tuple[CheckNote, ...]:
@@ -197,16 +197,13 @@ def _notes(
 
 
 def _new(now: Collection[Said], known: Counter[str], added: Sequence[range]) -> list[Said]:
-    """Among equal ones those on the patch's lines are the new ones, then the last; as in pins."""
-
     def place(said: Said) -> tuple[int, str]:
         return (said.line, said.text)
 
-    alike: dict[str, list[Said]] = defaultdict(list)
-    for said in sorted(now, key=place):
-        alike[said.identity].append(said)
-    found: list[Said] = []
-    for id, same in alike.items():
-        old_first = sorted(same, key=lambda said: any(said.line in lines for lines in added))
-        found += old_first[known[id] :]
+    found = more_than_known(
+        sorted(now, key=place),
+        known,
+        identity=lambda said: said.identity,
+        on_patch=lambda said: is_on(said.line, added),
+    )
     return sorted(found, key=place)

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from kverdict.am import Mail, read_mbox, split_mboxrd
+from kverdict.findings.alike import Lines
 from kverdict.findings.sources import (
-    Lines,
     Said,
     Version,
     new_notes,
