@@ -10,7 +10,6 @@ from kverdict.evaluate import Engine
 from kverdict.findings.suite import KUNIT, KUNIT_RAN
 from kverdict.judgement import (
     BAD_OUTCOMES,
-    NO_ANSWER,
     CaseVerdict,
     FindingKind,
     guests_of,
@@ -82,21 +81,14 @@ def worth_asking(
     A skip says that the feature is not there and would be said again, but where the base has it.
     """
     known = dict.fromkeys(case.id for guest in guests_of(evaluation) for case in guest.cases)
-    once = (
-        id
-        for id in known
-        if (id in failing and _answers(evaluation, id) == 1)
-        or (id in vanished and _answers(evaluation, id, skips=True) == 1)
-    )
-    return tuple(dict.fromkeys(whole_test(id) for id in once))
 
+    def once(case: str) -> bool:
+        runs = runs_of(evaluation, case)
+        failed = case in failing and len(runs.answers) == 1
+        return failed or (case in vanished and len(runs.said) == 1)
 
-def _answers(evaluation: Evaluation, case: str, *, skips: bool = False) -> int:
-    """How often a kernel answered a case, with more than a skip unless they count."""
-    return sum(
-        outcome not in NO_ANSWER and (skips or outcome is not Outcome.SKIP)
-        for outcome in runs_of(evaluation, case).outcomes
-    )
+    asked = (id for id in known if (id in failing or id in vanished) and once(id))
+    return tuple(dict.fromkeys(map(whole_test, asked)))
 
 
 def pin_down(

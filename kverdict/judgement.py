@@ -67,7 +67,7 @@ class Runs(Frozen):
 
     @property
     def flaky(self) -> bool:
-        decided = {outcome in BAD_OUTCOMES for outcome in self._answers}
+        decided = {outcome in BAD_OUTCOMES for outcome in self.answers}
         return len(decided) > 1
 
     @property
@@ -80,19 +80,21 @@ class Runs(Frozen):
 
     @property
     def answered(self) -> bool:
-        return bool(self._answers)
+        return bool(self.answers)
 
     @property
     def skipped(self) -> bool:
         return Outcome.SKIP in self.outcomes
 
     @property
-    def _answers(self) -> tuple[Outcome, ...]:
-        return tuple(
-            outcome
-            for outcome in self.outcomes
-            if outcome not in NO_ANSWER and outcome is not Outcome.SKIP
-        )
+    def said(self) -> tuple[Outcome, ...]:
+        """In which runs its turn came and it could answer; a skip says something as well."""
+        return tuple(outcome for outcome in self.outcomes if outcome not in NO_ANSWER)
+
+    @property
+    def answers(self) -> tuple[Outcome, ...]:
+        """What was more than a skip."""
+        return tuple(outcome for outcome in self.said if outcome is not Outcome.SKIP)
 
 
 class JudgedCase(Frozen):

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from kverdict.findings.warnings import identity
 from kverdict.judgement import (
-    NO_ANSWER,
     SCHEMA_VERSION,
     CaseVerdict,
     Finding,
@@ -31,7 +30,6 @@ from kverdict.models import (
     Evaluation,
     GuestEnd,
     Memory,
-    Outcome,
     Remembered,
     Series,
     Since,
@@ -321,7 +319,7 @@ def _console_unseen(finding: Finding, evaluation: Evaluation, answers: Runs, *, 
     if not alike:
         return "it was configured otherwise"
     if finding.case is not None:
-        if not _answers(answers):
+        if not answers.answered:
             return f"{finding.case} did not run"
     elif guests[0].end is not GuestEnd.DONE:
         return "the guest did not come to its end"
@@ -336,9 +334,9 @@ def _case_unseen(finding: Finding, source: Report, evaluation: Evaluation, runs:
     if not runs.answered:
         return "the case was skipped" if runs.skipped else "the case gave no answer"
     patch = finding.patch if finding.in_between else None
-    asked = _answers(_runs(source, finding.case or "", patch))
-    if finding.verdict is CaseVerdict.FLAKY and _answers(runs) < asked:
-        return f"flaky, and asked {_answers(runs)} times instead of {asked}"
+    asked = len(_runs(source, finding.case or "", patch).answers)
+    if finding.verdict is CaseVerdict.FLAKY and len(runs.answers) < asked:
+        return f"flaky, and asked {len(runs.answers)} times instead of {asked}"
     return ""
 
 
@@ -350,12 +348,6 @@ def _runs(report: Report, case: str, number: int | None = None) -> Runs:
     if number is None or number == len(report.patch_evaluations):
         return judged.patched
     return judged.each[number - 1] if judged.each else Runs(outcomes=())
-
-
-def _answers(runs: Runs) -> int:
-    return sum(
-        outcome not in NO_ANSWER and outcome is not Outcome.SKIP for outcome in runs.outcomes
-    )
 
 
 def _symbol_unseen(finding: Finding, other: Report) -> str:

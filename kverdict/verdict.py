@@ -241,19 +241,18 @@ def _with_absence(
     case: str, before: Evaluation, patches: Sequence[Evaluation], answers: Sequence[str | None]
 ) -> list[str | None]:
     """That a test ran without this subtest is an answer, too: a new one has its patch."""
-    test = whole_test(case)
-    came = [_came(before, test, base=True), *(_came(patch, test) for patch in patches)]
-    absent = [there and test != case for there in came]
+    test, kernels = whole_test(case), (before, *patches)
+    if test == case:
+        return [*answers]
     return [
-        "absent" if answer is None and gone else answer
-        for answer, gone in zip(answers, absent, strict=True)
+        "absent" if answer is None and _came(kernel, test, base=kernel is before) else answer
+        for answer, kernel in zip(answers, kernels, strict=True)
     ]
 
 
 def _never_repeated(runs: Runs) -> bool:
     """It failed once, and whoever asked again lost the guest."""
-    answered = [outcome for outcome in runs.outcomes if outcome not in NO_ANSWER]
-    return len(answered) == 1 and Outcome.NOT_RUN in runs.outcomes
+    return len(runs.said) == 1 and Outcome.NOT_RUN in runs.outcomes
 
 
 def _runs_of(evaluation: Evaluation, case: str, *, base: bool = False) -> Runs:
