@@ -25,6 +25,7 @@ from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, Validati
 from kverdict import uapi
 from kverdict.errors import InfraError, UserError
 from kverdict.guest.defects import DEFECTS
+from kverdict.guest.programs import KUNIT_RAN as KUNIT_CASE
 from kverdict.guest.results import FILE_NAME, LONGEST_MESSAGE, LONGEST_PIECE, VERSION
 from kverdict.guest.suite import CASES
 from kverdict.models import BenchRow, CaseResult, Frozen, Outcome, TestOutput
@@ -61,7 +62,7 @@ class CaseInfo(Frozen):
 
 # Asked with every --kunit: that nothing ran is no reason to be content (guest/programs.py).
 KUNIT_RAN = CaseInfo(
-    id="kunit",
+    id=KUNIT_CASE,
     title="the kernel runs KUnit's suites when it comes up",
     source="KUnit",
     needs=(),

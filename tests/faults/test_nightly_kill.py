@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from tests.bisectworld import CLOSED
 from tests.fakekernel import GMEM, FakeKernel
 from tests.faults.launcher import Plan
 from tests.faults.world import KILLED, Event, Server, serving
+from tests.processes import wait_until
 
 pytestmark = pytest.mark.host
 
@@ -132,7 +132,7 @@ def test_the_second_of_two_says_so_in_one_line(server: Server, tmp_path: Path) -
     with serving("2", tmp_path / "tmp2") as second:
         first = threading.Thread(target=lambda: statuses.append(nightly(server, home)))
         first.start()
-        until(lambda: (home / "runs/nightly/tonight.json").exists())
+        assert wait_until(lambda: (home / "runs/nightly/tonight.json").exists(), WAIT)
         pid = int((home / "pid").read_text())
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -143,11 +143,3 @@ def test_the_second_of_two_says_so_in_one_line(server: Server, tmp_path: Path) -
     assert statuses == [0]
     lines = (other / "stderr").read_text().splitlines()
     assert lines == [f"kverdict: another nightly works in {home / 'runs'}: wait for it to end"]
-
-
-def until(holds: object) -> None:
-    assert callable(holds)
-    end = time.monotonic() + WAIT
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.01)
