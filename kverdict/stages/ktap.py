@@ -34,6 +34,7 @@ _OUTCOMES = {
 }
 _UNREADABLE = "FAILURE_TO_PARSE_TESTS"
 _BY_A_LINE = ("SUCCESS", "FAILURE", "SKIPPED")  # the others by what is missing
+_EMPTY_PLAN = re.compile(r"^1\.\.0+\b", re.MULTILINE)
 _NOT_IN_AN_ID = re.compile(r"[^A-Za-z0-9_.:/-]")
 _Row = tuple[str, str, str]  # path, status, message
 _Told = tuple[str, list[_Row]]  # what all of it comes to, and each test
@@ -52,17 +53,18 @@ def subtests(
 
     ``parser`` has the two files of PARSER by name; ``folder`` is an empty one to put them in.  The
     case itself keeps what its exit status said, but for KUnit suites, which have none, and for a
-    program that did nothing but skip: a skip is never a pass.  What cannot be read is no subtest of
-    a program, and an error of a suite.
+    program that did nothing but skip, or planned no test at all: a skip is never a pass.  What
+    cannot be read is no subtest of a program, and an error of a suite.
     """
     told = _parsed(outputs, parser, folder, isolation) if outputs else {}
+    empty = {output.case for output in outputs if _EMPTY_PLAN.search(output.text)}
     found: list[CaseResult] = []
     for case in cases:
         of_case = told.get(case.id)
         if case.id.startswith(KUNIT):
             found += _suite(case, of_case)
         elif of_case is not None:
-            found += [_program(case, of_case), *_below(case, of_case[1])]
+            found += [_program(case, of_case, case.id in empty), *_below(case, of_case[1])]
         else:
             found.append(case)
     return _told_apart(found)
@@ -114,12 +116,18 @@ def _parsed(
         ) from error
 
 
-def _program(case: CaseResult, told: _Told) -> CaseResult:
+def _program(case: CaseResult, told: _Told, empty: bool) -> CaseResult:
+    """``empty``: its plan is 1..0; without a plan, kunit_parser has the same word for it."""
     status, rows = told
-    if case.outcome is not Outcome.PASS or status != "SKIPPED":
+    if case.outcome is not Outcome.PASS:
         return case
-    reasons = "\n".join(dict.fromkeys(message for _, _, message in rows if message))
-    message = f"all that it tests was skipped\n{printable(reasons)}"[:_MESSAGE]
+    if status == "NO_TESTS" and empty:
+        message = "its plan has no tests"
+    elif status == "SKIPPED":
+        reasons = "\n".join(dict.fromkeys(message for _, _, message in rows if message))
+        message = f"all that it tests was skipped\n{printable(reasons)}"[:_MESSAGE]
+    else:
+        return case
     return case.model_copy(update={"outcome": Outcome.SKIP, "message": message})
 
 

@@ -134,6 +134,23 @@ def test_the_exit_status_of_a_program_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "outcome"),
+    [
+        ("TAP version 13\n1..0\n", SKIP),
+        ("TAP version 13\n# looks\n1..0 # SKIP no such hardware\n", SKIP),
+        ("TAP version 13\nlooks without results\n", PASS),
+        ("TAP version 13\n1..2\nok 1 a\n    1..0\nok 2 b\n", PASS),
+        ("TAP version 13\n1..01\nok 1 a\n", PASS),
+    ],
+)
+def test_a_program_that_plans_nothing_does_not_pass(
+    tmp_path: Path, text: str, outcome: Outcome
+) -> None:
+    assert one(tmp_path, "kselftest.x.t", text)[0] == ("kselftest.x.t", outcome)
+    assert one(tmp_path, "kselftest.x.t", text, FAIL)[0] == ("kselftest.x.t", FAIL)
+
+
+@pytest.mark.parametrize(
     ("text", "outcome", "below"),
     [
         (suite("ok 1 a\nok 2 b"), PASS, [("a", PASS), ("b", PASS)]),
