@@ -69,7 +69,7 @@ def _fold(line: str, columns: int) -> list[str]:
     room = columns - len(indent)
     lines = [""]
     for word in body.rstrip().split(" "):
-        for piece in chop_cells(word, room) or [""]:
+        for piece in chop_cells(word, room) or [word]:  # rich 15 leaves out what has no width
             joined = f"{lines[-1]} {piece}" if lines[-1] else piece
             if cell_len(joined) <= room and (piece == word or not lines[-1]):
                 lines[-1] = joined

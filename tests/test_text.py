@@ -70,6 +70,10 @@ def test_folded_text_fits_and_loses_nothing_but_blanks(text: str, columns: int) 
     assert "".join("".join(lines).split()) == "".join(printable(text).split())
 
 
+def test_folding_keeps_what_has_no_width() -> None:
+    assert fold("\u0301 a \U0001f3fb", 9) == ["\u0301 a \U0001f3fb"]
+
+
 def test_folding_breaks_at_blanks_and_keeps_indents() -> None:
     assert fold("one two three\n  four five six", 9) == [
         "one two",
