@@ -3,19 +3,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from pathlib import Path
 from typing import Any
-
-from markupsafe import Markup
 
 from kverdict import __version__
 from kverdict.bisection import Answer, Bisection, Role
 from kverdict.errors import UserError
 from kverdict.render.bisectsummary import HTML, JSON, TEXT, WORDS
-from kverdict.render.report import STYLE, check_page, page_environment
-from kverdict.render.templates import Folders, fill, source
+from kverdict.render.report import check_page, fill_page, page_environment
+from kverdict.render.templates import Folders, fill
 from kverdict.runs import write_atomically
 
 
@@ -46,19 +42,12 @@ def render_again(folder: Path, *, templates: Folders) -> Bisection:
 
 
 def html(bisection: Bisection, *, templates: Folders) -> str:
-    """One page that loads nothing and runs nothing; its style sheet is allowed by digest."""
+    """One page that loads nothing and runs nothing."""
     # Here, since matplotlib takes most of a second, and most commands draw nothing.
     from kverdict.render.picture import data_url, steps_svg
 
-    ours = page_environment(templates)
-    style = source(ours, STYLE)
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    page = {
-        "style": Markup(style),
-        "style_source": f"sha256-{digest}",
-        "picture": data_url(steps_svg(bisection)),
-    }
-    return fill(ours, "bisect.html.j2", _content(bisection) | page)
+    content = _content(bisection) | {"picture": data_url(steps_svg(bisection))}
+    return fill_page(page_environment(templates), "bisect.html.j2", content)
 
 
 def text(bisection: Bisection, *, templates: Folders) -> str:

@@ -3,21 +3,18 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
 from jinja2.sandbox import SandboxedEnvironment
-from markupsafe import Markup
 
 from kverdict import __version__
 from kverdict.drafts import Draft, to_eml
 from kverdict.heads import HeadState
 from kverdict.nights import Night, Nights, Tonight
 from kverdict.render import nights_view as view
-from kverdict.render.report import STYLE, check_page, page_environment
-from kverdict.render.templates import Folders, fill, source
+from kverdict.render.report import check_page, fill_page, page_environment
+from kverdict.render.templates import Folders, fill
 from kverdict.runs import write_atomically, write_links
 from kverdict.settings import NightlySettings
 from kverdict.text import counted
@@ -51,16 +48,8 @@ def publish(
 
 def html(pages: list[view.TreePage], *, templates: Folders) -> str:
     """One page that loads nothing and runs nothing; pictures are images within it."""
-    ours = _environment(templates)
-    style = source(ours, STYLE)
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    content = {
-        "trees": pages,
-        "version": __version__,
-        "style": Markup(style),
-        "style_source": f"sha256-{digest}",
-    }
-    return fill(ours, INDEX_TEMPLATE, content)
+    content = {"trees": pages, "version": __version__}
+    return fill_page(_environment(templates), INDEX_TEMPLATE, content)
 
 
 def text(tonight: Tonight, told: tuple[Night, ...], *, templates: Folders) -> str:

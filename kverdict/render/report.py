@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from kverdict.text import clip, counted, fold, one_line, printable, shorten
 from kverdict.verdict import CaseVerdict, Overall, Proof, Report
 
 JSON, HTML, TEXT = "verdict.json", "report.html", "report.txt"
-STYLE = "report/style.css"
+STYLE = "report/style.css"  # of every page
 TEXT_COLUMNS = 78
 
 
@@ -43,12 +44,8 @@ def render(report: Report, folder: Path, *, templates: Folders, commands: tuple[
 
 
 def html(report: Report, *, templates: Folders, commands: tuple[str, ...]) -> str:
-    """One page that loads nothing and runs nothing; its own style sheet is allowed by digest."""
-    ours = page_environment(templates)
-    style = source(ours, STYLE)
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    sheet = {"style": Markup(style), "style_source": f"sha256-{digest}"}
-    return fill(ours, "report.html.j2", _content(report, commands) | sheet)
+    """One page that loads nothing and runs nothing."""
+    return fill_page(page_environment(templates), "report.html.j2", _content(report, commands))
 
 
 def text(report: Report, *, templates: Folders, commands: tuple[str, ...]) -> str:
@@ -66,6 +63,14 @@ def check_page(ours: SandboxedEnvironment, name: str) -> None:
     """The templates that ``name`` begins, and the style sheet of every page."""
     check_syntax(ours, name)
     source(ours, STYLE)
+
+
+def fill_page(ours: SandboxedEnvironment, name: str, content: Mapping[str, object]) -> str:
+    """A page of HTML; its style sheet stands in it, and its policy allows that one by digest."""
+    style = source(ours, STYLE)
+    sha256 = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    sheet = {"style": Markup(style), "style_source": f"sha256-{sha256}"}
+    return fill(ours, name, {**content, **sheet})
 
 
 def schema() -> str:
