@@ -43,14 +43,14 @@ def run_all(cases: Sequence[Case], facts: Facts, results: Results) -> None:
     """KUnit's results are read first: they were made when the kernel came up."""
     if facts.kunit:
         programs.mount_debugfs()
-    suites = programs.kunit_suites() if facts.kunit else {}
-    suites = {id: folder for id, folder in suites.items() if _is_asked(id, facts)}
+    every = programs.kunit_suites() if facts.kunit else {}
+    suites = {id: folder for id, folder in every.items() if _is_asked(id, facts)}
     others = [program for program in facts.programs if _is_asked(program.id, facts)]
     whole = [programs.KUNIT_RAN] if facts.kunit and _is_asked(programs.KUNIT_RAN, facts) else []
     plan = [*whole, *suites, *(case.id for case in cases), *(program.id for program in others)]
     results.put("plan", cases=plan)
     if whole:
-        programs.report_whether_kunit_ran(len(suites), results)
+        programs.report_whether_kunit_ran(len(every), results)
     programs.report_kunit(suites, results)
     run_cases(cases, facts, results)
     programs.run_all(others, facts.time_scale, results)
