@@ -122,12 +122,13 @@ def judge_end(before: Evaluation, after: Evaluation) -> CaseVerdict | None:
         return CaseVerdict.INFRA
     if base is None:
         return CaseVerdict.UNTESTABLE
-    alike = any(_panicked_alike(guest, patched) for guest in guests_of(before))
+    alike = any(_ended_alike(guest, patched) for guest in guests_of(before))
     if _came_through(base, patched):
         return CaseVerdict.FLAKY if alike else CaseVerdict.NEW_FAIL
     if base.end is not GuestEnd.PANIC:
         return CaseVerdict.INFRA
-    return CaseVerdict.PRE_EXISTING if alike else CaseVerdict.UNTESTABLE
+    both = alike and patched.end is GuestEnd.PANIC
+    return CaseVerdict.PRE_EXISTING if both else CaseVerdict.UNTESTABLE
 
 
 def _came_through(base: Guest, patched: Guest) -> bool:
@@ -140,9 +141,10 @@ def _came_through(base: Guest, patched: Guest) -> bool:
     return last in answered[:-1]
 
 
-def _panicked_alike(one: Guest, other: Guest) -> bool:
-    both = one.end is GuestEnd.PANIC and other.end is GuestEnd.PANIC
-    return both and (died_in(one), last_seen(one)) == (died_in(other), last_seen(other))
+def _ended_alike(one: Guest, other: Guest) -> bool:
+    """``other`` did not come to its end."""
+    how = (other.end, died_in(other), last_seen(other))
+    return (one.end, died_in(one), last_seen(one)) == how
 
 
 def last_seen(guest: Guest) -> str | None:
@@ -179,7 +181,7 @@ def judge_case(base: Runs, patched: Runs) -> CaseVerdict:
         return CaseVerdict.FIXED if base.bad else CaseVerdict.PASS
     if patched.skipped:
         # What worked on the base and is not even there any more is lost, not untestable.
-        lost = base.passed and not base.flaky
+        lost = base.passed and not base.flaky and not base.skipped
         return CaseVerdict.NEW_FAIL if lost else CaseVerdict.UNTESTABLE
     return CaseVerdict.INFRA
 
@@ -245,7 +247,7 @@ def _with_absence(
     if test == case:
         return [*answers]
     return [
-        "absent" if answer is None and _came(kernel, test, base=kernel is before) else answer
+        "absent" if answer is None and _ends(kernel, test, base=kernel is before) else answer
         for answer, kernel in zip(answers, kernels, strict=True)
     ]
 
@@ -282,17 +284,42 @@ def _judge_subtest(
     test = whole_test(case)
     if test == case:
         return None
-    if not new.outcomes and _came(after, test):
-        return CaseVerdict.UNTESTABLE
-    if not old.outcomes and new.bad and not new.flaky and _came(before, test, base=True):
-        return CaseVerdict.NEW_FAIL
+    if not new.outcomes:
+        came = _runs_of(after, test).said
+        return CaseVerdict.UNTESTABLE if came else None
+    if not old.outcomes and new.bad and not new.flaky and _ends(before, test, base=True):
+        return _judge_new_subtest(test, before, after, new)
     return None
 
 
-def _came(evaluation: Evaluation, test: str, *, base: bool = False) -> bool:
-    """Whether the turn of a whole test came: what it did not say then, it does not have."""
+def _judge_new_subtest(test: str, before: Evaluation, after: Evaluation, new: Runs) -> CaseVerdict:
+    """A subtest that fails, and that the base's test came to its end without."""
+    whole = _runs_of(before, test, base=True)
+    if whole.bad and not _failures_are_still_there(test, before, after):
+        # It may be the same failure by another name.
+        return CaseVerdict.FLAKY if whole.flaky else CaseVerdict.UNTESTABLE
+    # A test may have another word for what passes, or say nothing of it.
+    always = len(new.said) >= _ends(after, test)
+    return CaseVerdict.NEW_FAIL if always else CaseVerdict.FLAKY
+
+
+def _failures_are_still_there(test: str, before: Evaluation, after: Evaluation) -> bool:
+    """Whether subtests say why the base's test fails, and the patched kernel's has all of them."""
+    failed = {
+        case.id
+        for guest in guests_of(before)
+        for case in guest.cases
+        if case.id != test and whole_test(case.id) == test and case.outcome in BAD_OUTCOMES
+    }
+    there = {case.id for guest in guests_of(after) for case in guest.cases}
+    return bool(failed) and failed <= there
+
+
+def _ends(evaluation: Evaluation, test: str, *, base: bool = False) -> int:
+    """How often a whole test came to its end: what it did not say then, it does not have."""
+    ended = (Outcome.PASS, Outcome.FAIL, Outcome.SKIP)
     runs = _runs_of(evaluation, test, base=base)
-    return runs.answered or runs.skipped
+    return sum(outcome in ended for outcome in runs.outcomes)
 
 
 def _answer(runs: Runs) -> str | None:

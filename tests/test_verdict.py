@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -582,16 +582,23 @@ def test_two_guests_that_die_after_their_last_case(end: GuestEnd, overall: Overa
     assert verdict.overall is Overall.BAD, "the base went on"
 
 
-def test_a_panic_that_the_base_has_now_and_then_blames_nobody() -> None:
-    panics = {"a": PASS, "b": CRASH, "c": NOT_RUN}
-    old = before(
-        base_guest(a=PASS, b=PASS, c=PASS), reruns=(dead(GuestEnd.PANIC, make.BASE_ID, **panics),)
-    )
-    verdict = judged(old, twice(after, dead(GuestEnd.PANIC, make.TIP_ID, **panics)))
+@pytest.mark.parametrize("end", [GuestEnd.PANIC, GuestEnd.SILENCE])
+def test_an_end_that_the_base_has_now_and_then_blames_nobody(end: GuestEnd) -> None:
+    cases = {"a": PASS, "b": CRASH, "c": NOT_RUN}
+    old = before(base_guest(a=PASS, b=PASS, c=PASS), reruns=(dead(end, make.BASE_ID, **cases),))
+    verdict = judged(old, twice(after, dead(end, make.TIP_ID, **cases)))
     assert verdict.overall is Overall.UNTESTABLE
     assert "now and then" in verdict.headline
     assert of_case(verdict, "b") is CaseVerdict.FLAKY
     assert [one.verdict for one in found(verdict, FindingKind.BOOT)] == [CaseVerdict.FLAKY]
+
+
+def test_another_end_in_the_same_place_is_not_what_the_base_has_now_and_then() -> None:
+    cases = {"a": PASS, "b": CRASH, "c": NOT_RUN}
+    lost = dead(GuestEnd.SILENCE, make.BASE_ID, **cases)
+    old = before(base_guest(a=PASS, b=PASS, c=PASS), reruns=(lost,))
+    verdict = judged(old, twice(after, dead(GuestEnd.PANIC, make.TIP_ID, **cases)))
+    assert [one.verdict for one in found(verdict, FindingKind.BOOT)] == [CaseVerdict.NEW_FAIL]
 
 
 def test_a_guest_lost_in_two_places_is_our_trouble_however_many_subtests_came() -> None:
@@ -693,6 +700,12 @@ def test_no_answer_alone_is_never_bad(mute: dict[str, Outcome]) -> None:
     assert judged(before(new.model_copy(update={"build_id": make.BASE_ID}))).overall is not (
         Overall.BAD
     )
+
+
+def test_what_the_base_skips_now_and_then_is_not_lost() -> None:
+    skipped = Runs(outcomes=(SKIP, SKIP))
+    assert judge_case(Runs(outcomes=(PASS, PASS)), skipped) is CaseVerdict.NEW_FAIL
+    assert judge_case(Runs(outcomes=(PASS, SKIP)), skipped) is CaseVerdict.UNTESTABLE
 
 
 @given(st.lists(ANY_OUTCOME, max_size=4), st.lists(ANY_OUTCOME, max_size=4))
@@ -946,6 +959,62 @@ def test_a_subtest_that_the_series_renames_is_no_trouble() -> None:
     )
     assert of_case(verdict, f"{TEST}/new") is CaseVerdict.NEW_FAIL
     assert verdict.overall is Overall.BAD
+
+
+def boots(make_one: Callable[..., Guest], *each: dict[str, Outcome]) -> dict[str, Any]:
+    """One after the other, of the whole test ``TEST`` and its subtests."""
+    guest, *reruns = (
+        make_one(**{TEST if name == "t" else f"{TEST}/{name}": told for name, told in boot.items()})
+        for boot in each
+    )
+    return {"guest": guest, "reruns": tuple(reruns)}
+
+
+@pytest.mark.parametrize(
+    ("base", "patched", "verdict"),
+    [
+        # It is printed when the test fails, and never when it passes.
+        ([{"t": PASS}], [{"t": FAIL, "new": FAIL}, {"t": PASS}], CaseVerdict.FLAKY),
+        ([{"t": PASS}], [{"t": FAIL, "new": FAIL}] * 2, CaseVerdict.NEW_FAIL),
+        ([{"t": PASS}], [{"t": FAIL, "new": FAIL}, {"t": CRASH}], CaseVerdict.NEW_FAIL),
+        # The base's test fails as well, and with a measured value in its name.
+        ([{"t": FAIL, "812ms": FAIL}], [{"t": FAIL, "new": FAIL}] * 2, CaseVerdict.UNTESTABLE),
+        ([{"t": FAIL}], [{"t": FAIL, "new": FAIL}] * 2, CaseVerdict.UNTESTABLE),
+        (
+            [{"t": FAIL, "812ms": FAIL}, {"t": PASS}],
+            [{"t": FAIL, "new": FAIL}] * 2,
+            CaseVerdict.FLAKY,
+        ),
+        # Why the base's test fails is known, and it is not this.
+        (
+            [{"t": FAIL, "old": FAIL}],
+            [{"t": FAIL, "old": FAIL, "new": FAIL}] * 2,
+            CaseVerdict.NEW_FAIL,
+        ),
+        # The base's test never came so far.
+        ([{"t": TIMEOUT, "1": PASS}], [{"t": FAIL, "new": FAIL}] * 2, CaseVerdict.UNTESTABLE),
+        ([{"t": CRASH}], [{"t": FAIL, "new": FAIL}] * 2, CaseVerdict.UNTESTABLE),
+    ],
+)
+def test_a_subtest_that_only_the_patched_kernel_has(
+    base: list[dict[str, Outcome]], patched: list[dict[str, Outcome]], verdict: CaseVerdict
+) -> None:
+    old = make.before(**boots(base_guest, *base))
+    new = make.evaluation(**boots(patched_guest, *patched))
+    assert of_case(judged(old, new), f"{TEST}/new") is verdict
+
+
+def test_a_subtest_that_a_crash_left_out_names_no_patch() -> None:
+    def asked(**cases: Outcome) -> Evaluation:
+        return make.evaluation(**boots(patched_guest, cases, cases))
+
+    old = make.before(**boots(base_guest, {"t": PASS}))
+    new = {"t": FAIL, "new": FAIL}
+    verdict = of_series(old, asked(t=CRASH), asked(**new))
+    case = next(case for case in verdict.cases if case.id == f"{TEST}/new")
+    assert (case.verdict, case.patch) == (CaseVerdict.NEW_FAIL, None)
+    verdict = of_series(old, asked(t=PASS), asked(**new))
+    assert next(case.patch for case in verdict.cases if case.id == f"{TEST}/new") == 2
 
 
 SUITE = "kunit.x"
