@@ -561,11 +561,16 @@ def _function(report: _Report) -> str | None:
     """Where it happened: what the headline names, the instruction pointer, the lock's place, or
     the first frame; its caller when all it does is to report."""
     lines = _telling_lines(report)
-    named = report.title.get("function") or _named_after(lines)
-    name = plain_name(named) if named is not None else None
+    name = _named(report, lines)
     if name is None or _REPORTERS.match(name):
         return _first_frame(lines) or name
     return name
+
+
+def _named(report: _Report, lines: Sequence[KernelLine]) -> str | None:
+    """What the headline names, the instruction pointer, or the lock's place."""
+    named = report.title.get("function") or _named_after(lines)
+    return plain_name(named) if named is not None else None
 
 
 def _telling_lines(report: _Report) -> list[KernelLine]:
@@ -659,9 +664,9 @@ def _trace(lines: Sequence[KernelLine]) -> list[str]:
 def _fingerprint(report: _Report, frames: tuple[str, ...]) -> str:
     """Kind, innermost function, digest of what is compared: "WARN-kvm_gmem_fault-1f6bc0e9".
 
-    Compared are the kind, the innermost functions, and what was said where that tells two bugs of
-    one function apart; without a trace the title without its numbers.  Nothing in it has to be
-    quoted for a shell, a path or a URL.
+    Compared are the kind, the innermost functions, what noticed it where that was a helper, and
+    what was said where that tells two bugs of one function apart; without a trace the title
+    without its numbers.  Nothing in it has to be quoted for a shell, a path or a URL.
     """
     kind, what = report.headline.kind, _without_numbers(report.title.get("what", ""))
     if "why" in report.title:
@@ -671,11 +676,27 @@ def _fingerprint(report: _Report, frames: tuple[str, ...]) -> str:
     if not frames and "at" in report.title:
         what = f"{what} {report.title['at'].rpartition(':')[0]}".strip()
     depth = _TELLING_FRAMES_OF_A_LOOP if kind in _LOOPS else _TELLING_FRAMES
-    told = (kind.value, what, *(frames[:depth] or (report.headline.title,)))
+    noticed = _noticed_by(report, frames)
+    told = (kind.value, what, *(frames[:depth] or (report.headline.title,)), *noticed)
     digest = hashlib.sha256("\0".join(told).encode(errors="backslashreplace")).hexdigest()
     shown = f"{kind.value} {frames[0] if frames else what}"
     words = "-".join(re.findall(r"[A-Za-z0-9_.]+", shown))[:_FINGERPRINT_WORDS]
     return f"{words}-{digest[:8]}"
+
+
+def _noticed_by(report: _Report, frames: tuple[str, ...]) -> tuple[str, ...]:
+    """The helper that warned or fell, when the fingerprint names its caller: bugs that different
+    helpers notice in one function are different ones.
+
+    Its file where the kernel says it, for the compiler inlines helpers into each other.
+    """
+    if "function" not in report.title and not _is_fatal(report.headline):
+        return ()  # what is at RIP need not have to do with it
+    name = _named(report, _telling_lines(report))
+    if name is None or name in frames[:1] or not _REPORTERS.match(name):
+        return ()
+    file = report.title.get("at", "").rpartition(":")[0].removeprefix(f"{SRC}/")
+    return (file or name.removesuffix("_noprof"),)
 
 
 def _without_numbers(text: str) -> str:

@@ -589,7 +589,7 @@ def test_a_fingerprint_can_be_read_and_typed() -> None:
     assert [splat.fingerprint for splat in recorded("symbols")] == [
         "WARN-lkdtm_WARNING-a824b6a4",
         "WARN-lkdtm_WARNING_MESSAGE-428ea2b4",
-        "WARN-lkdtm_REFCOUNT_INC_OVERFLOW-c9485947",
+        "WARN-lkdtm_REFCOUNT_INC_OVERFLOW-4f258dc0",  # by refcount_warn_saturate()
         "oops-lkdtm_EXCEPTION-8f5283b1",
         "panic-Fatal-exception-f76ea0d1",
     ]
@@ -773,6 +773,70 @@ def test_what_noticed_it_is_not_to_blame(head: str, helpers: str) -> None:
 )  # fmt: skip
 def test_a_name_that_only_looks_like_a_helper_s_is_to_blame(name: str) -> None:
     assert traced_report(ATOMIC, "__might_resched", name, "caller").function == name
+
+
+def warned(file: str, function: str, *frames: str) -> str:
+    return console(
+        f"WARNING: {file} at {function}+0x1/0x2, CPU#0: a/9",
+        f"RIP: 0010:{function}+0x1/0x2",
+        "Call Trace:",
+        *(f" {name}+0x1/0x2" for name in frames),
+        "---[ end trace 0000000000000000 ]---",
+    )
+
+
+def fell(head: str, rip: str, *frames: str) -> str:
+    return console(
+        head,
+        "Oops: Oops: 0000 [#1] SMP",
+        f"RIP: 0010:{rip}+0x1/0x2",
+        "Call Trace:",
+        *(f" {name}+0x1/0x2" for name in frames),
+        "---[ end trace 0000000000000000 ]---",
+    )
+
+
+NULL = "BUG: kernel NULL pointer dereference, address: 8"
+UAF = "BUG: KASAN: slab-use-after-free in "
+OF_ONE_FUNCTION = [
+    warned("mm/page_alloc.c:5147", "__alloc_frozen_pages_noprof", "__kvmalloc_node_noprof",
+           "f", "g"),
+    warned("lib/refcount.c:28", "refcount_warn_saturate", "f", "g"),
+    warned("virt/kvm/x.c:5", "f", "g"),
+    fell("kernel BUG at lib/list_debug.c:29!", "__list_add_valid_or_report", "f", "g"),
+    fell("kernel BUG at mm/usercopy.c:102!", "usercopy_abort", "__check_object_size", "f", "g"),
+    fell("kernel BUG at net/core/skbuff.c:212!", "skb_panic", "skb_put.cold", "f", "g"),
+    fell("kernel BUG at virt/kvm/x.c:5!", "f", "g"),
+    fell(NULL, "f", "g"),
+    fell(NULL, "kfree", "f", "g"),
+    fell(NULL, "mutex_lock", "f", "g"),
+    console(f"{UAF}f+0x1/0x2", "Call Trace:", " f+0x1/0x2", " g+0x1/0x2"),
+    console(f"{UAF}mutex_lock+0x1/0x2", "Call Trace:", " mutex_lock+0x1/0x2", " f+0x1/0x2",
+            " g+0x1/0x2"),
+]  # fmt: skip
+
+
+def test_what_noticed_it_tells_the_reports_of_one_function_apart() -> None:
+    seen = [only(text) for text in OF_ONE_FUNCTION]
+    assert {splat.frames for splat in seen} == {("f", "g")}
+    assert len({splat.fingerprint for splat in seen}) == len(seen)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (r"\+0x1/0x2", "+0x21/0x9a"),
+        (r"\.c:\d+", ".c:7"),
+        (r"(?<=[ :])(\w+)\+", r"\1.isra.0+"),
+        (r"_noprof\+", "+"),
+        (r"CPU#0: a/9", "CPU#3: kworker/1:2/81"),
+        (r"\[ +T7\]", "[  T412]"),
+        (r"address: 8", "address: 00000000000000f0"),
+    ],
+)
+def test_what_noticed_it_is_the_same_elsewhere(old: str, new: str) -> None:
+    for text in (*OF_ONE_FUNCTION, fell(NULL, "__kmalloc_cache_noprof", "f", "g")):
+        assert only(re.sub(old, new, text)).fingerprint == only(text).fingerprint
 
 
 def bad_page(reason: str) -> str:
