@@ -306,6 +306,11 @@ _ENTRY = re.compile(
     re.VERBOSE,
 )
 _TRACE_END = re.compile(r"^ ?(?:</(?:TASK|IRQ|NMI)>|RIP: |(?:Allocated|Freed) by task|---\[ end )")
+# Who had the memory before, each with a stack: SLUB and page_owner tell it before the report's own
+# trace, KFENCE after it.
+_HISTORY = re.compile(
+    r"^(?:(?:[Aa]llocated|[Ff]reed) (?:in|by task) |page last (?:allocated|free) )"
+)
 # An RCU stall also shows the kthread of the grace period when that was starved, and the CPU where
 # it last ran (kernel/rcu/tree_stall.h): neither is what stalled.
 _GP_KTHREAD = re.compile(r"^(?:rcu: )?RCU grace-period kthread stack dump:")
@@ -618,7 +623,8 @@ def _named_after(lines: Sequence[KernelLine]) -> str | None:
 
 def _first_frame(lines: Sequence[KernelLine]) -> str | None:
     """The first stack frame that does not merely report; "? " frames are left-overs."""
-    frames = (plain_name(found["function"]) for line in lines if (found := _FRAME.match(line.text)))
+    own = _without_histories(lines)
+    frames = (plain_name(found["function"]) for line in own if (found := _FRAME.match(line.text)))
     return next((name for name in frames if not _REPORTERS.match(name)), None)
 
 
@@ -651,7 +657,7 @@ def _trace(lines: Sequence[KernelLine]) -> list[str]:
     """
     at: list[str] = []
     frames: list[str] = []
-    for line in lines:
+    for line in _without_histories(lines):
         if found := _FRAME.match(line.text):
             frames.append(found["function"])
         elif not frames and not at and (found := _RIP.match(line.text)):
@@ -659,6 +665,15 @@ def _trace(lines: Sequence[KernelLine]) -> list[str]:
         elif frames and _TRACE_END.match(line.text):
             break
     return [*at, *frames]
+
+
+def _without_histories(lines: Iterable[KernelLine]) -> Iterator[KernelLine]:
+    """Without the frames of those who had the memory before: they are not to blame."""
+    history = False
+    for line in lines:
+        history = _HISTORY.match(line.text) is not None or (history and line.text.startswith(" "))
+        if not (history and line.text.startswith(" ")):
+            yield line
 
 
 def _fingerprint(report: _Report, frames: tuple[str, ...]) -> str:

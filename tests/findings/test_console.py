@@ -848,6 +848,87 @@ def bad_page(reason: str) -> str:
     )
 
 
+def frames_of(*functions: str) -> tuple[str, ...]:
+    return tuple(f" {name}+0x12/0x40" for name in functions)
+
+
+def with_history(head: str, *before: str, trace: str = "kfree culprit caller") -> str:
+    return console(
+        head,
+        *before,
+        "CPU: 0 UID: 0 PID: 99 Comm: a Not tainted 7.2.0 #1 PREEMPT(full)",
+        *("Call Trace:", " <TASK>", *frames_of("dump_stack_lvl", *trace.split()), " </TASK>"),
+    )
+
+
+SLUB = "BUG kmalloc-64 (Not tainted): Object already free"
+OF_THE_OBJECT = (
+    "Allocated in maker+0x1/0x2 age=1 cpu=0 pid=99",
+    *frames_of("__kmalloc_cache_noprof", "maker", "caller"),
+    "Freed in freer+0x1/0x2 age=0 cpu=0 pid=99",
+    *frames_of("kfree", "freer", "caller"),
+    "Slab 0xffffea objects=32 used=1 fp=0xffff flags=0x200",
+    "Object 0xffff8881 @offset=64 fp=0xffff",
+)
+OF_THE_PAGE = (
+    "page dumped because: nonzero mapcount",
+    "page_owner tracks the page as allocated",
+    "page last allocated via order 0, migratetype Unmovable, pid 99, tgid 99 (a), ts 1, free_ts 0",
+    *frames_of("post_alloc_hook", "get_page_from_freelist", "maker"),
+    "page last free pid 98 tgid 98 stack trace:",
+    *frames_of("free_unref_page", "freer"),
+    "Modules linked in:",
+)
+
+
+@pytest.mark.parametrize(
+    ("head", "history"),
+    [(SLUB, OF_THE_OBJECT), ("BUG: Bad page state in process a  pfn:00010", OF_THE_PAGE)],
+)
+def test_who_had_the_memory_before_is_not_to_blame(head: str, history: tuple[str, ...]) -> None:
+    one = only(with_history(head, *history))
+    assert (one.function, one.frames) == ("culprit", ("culprit", "caller"))
+    other = only(with_history(head, *history, trace="kfree another caller"))
+    assert other.fingerprint != one.fingerprint
+    elsewhere = (line.replace("maker", "other").replace("freer", "other") for line in history)
+    assert only(with_history(head, *elsewhere)).fingerprint == one.fingerprint
+
+
+def test_a_report_that_shows_no_trace_but_the_object_s_is_known_by_what_it_says() -> None:
+    """Since 6.16 SLUB's own trace is that of the WARN() that follows."""
+    told, warning = found(
+        console(SLUB, *OF_THE_OBJECT)
+        + console(
+            "------------[ cut here ]------------",
+            "WARNING: mm/slub.c:1148 at object_err+0x1/0x2, CPU#0: a/9",
+            *("Call Trace:", *frames_of("free_to_partial_list", "kfree", "culprit", "caller")),
+            start=1.5,
+        )
+    )
+    assert (told.function, told.frames) == (None, ())
+    assert warning.frames == ("culprit", "caller")
+
+
+def test_kfence_s_own_trace_comes_first() -> None:
+    text = console(
+        "BUG: KFENCE: use-after-free read in culprit+0x12/0x40",
+        *("", *frames_of("culprit"), "", "kfence-#5: 0x1-0x2, size=32", ""),
+        *("allocated by task 9 on cpu 0 at 1.0s (0.1s ago):", *frames_of("maker", "caller")),
+    )
+    assert only(text).frames == ("culprit",)
+
+
+def test_kasan_s_own_trace_comes_first() -> None:
+    text = with_history(
+        "BUG: KASAN: slab-use-after-free in culprit+0x12/0x40", trace="culprit caller"
+    )
+    lines = ("", "Allocated by task 9:", *frames_of("maker"), "", "Freed by task 9:")
+    assert only(text + console(*lines, *frames_of("freer"), start=2.0)).frames == (
+        "culprit",
+        "caller",
+    )
+
+
 def leaked(function: str, task: str = "kworker/0:1[12]") -> str:
     return console(
         f"BUG: workqueue leaked atomic, lock or RCU: {task}",
