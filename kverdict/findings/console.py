@@ -98,6 +98,10 @@ _REPORTERS = re.compile(
     | kmem_cache_(?:alloc|free|destroy)\w* | __kmem_cache_(?:alloc_bulk|free_bulk|shutdown)
     | _{0,3}kmalloc\w* | (?:__)?kvmalloc\w* | krealloc\w* | kv?free | kv?free_sensitive
 
+      # vmalloc.
+    | (?:__)?v[mz]alloc(?:_(?:node|range|array|user|huge|32))*(?:_noprof)?
+    | __vmalloc_area_node | vm_area_alloc_pages | __get_vm_area_node | alloc_vmap_area | vfree
+
       # Locks, and what waits.
     | __schedule | schedule.* | preempt_schedule.* | io_schedule.* | (?:__)?cond_resched.*
     | _{0,2}(?:ww_|rt_)?mutex_(?:try|un|slow|slowun)?lock.* | rt_mutex_schedule
@@ -108,6 +112,9 @@ _REPORTERS = re.compile(
     | _?raw_(?:spin|read|write)_(?:try|un)?lock.* | do_raw_(?:spin|read|write)_(?:try|un)?lock
     | (?:native_)?queued_(?:spin|read|write)_lock_slowpath
     | wait_for_.*complet.* | (?:__|do_)wait_for_common | __wait_on_bit.* | out_of_line_wait.*
+    | (?:__|start_)?flush_(?:delayed_|rcu_)?work(?:queue)? | drain_workqueue
+    | (?:__)?cancel_(?:delayed_)?work(?:_sync)?
+    | (?:__)?synchronize_s?rcu(?:_\w+)? | __wait_rcu_gp
     )$""",
     re.VERBOSE,
 )

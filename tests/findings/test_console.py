@@ -140,7 +140,7 @@ LOCKUP, STALL, HUNG = SplatKind.LOCKUP, SplatKind.RCU_STALL, SplatKind.HUNG_TASK
             "soft-lockup",
             [
                 (LOCKUP, "soft lockup in python3", "lkdtm_SOFTLOCKUP"),
-                (HUNG, "task khugepaged blocked", "__flush_work"),
+                (HUNG, "task khugepaged blocked", "__lru_add_drain_all"),
                 (STALL, "rcu_sched stall", "lkdtm_SOFTLOCKUP"),
             ],
         ),
@@ -754,6 +754,19 @@ HELD_UP = "INFO: task a:1 blocked for more than 30 seconds."
         (HELD_UP, "schedule rt_mutex_schedule rt_mutex_slowlock_block.constprop.0"
          " __rt_mutex_slowlock rt_mutex_slowlock rt_mutex_lock_killable"),
         (HELD_UP, "schedule __ww_mutex_lock.constprop.0 ww_mutex_lock_interruptible"),
+        (HELD_UP, "schedule __wait_for_common __flush_work flush_work"),
+        (HELD_UP, "schedule __wait_for_common __flush_work flush_delayed_work"),
+        (HELD_UP, "schedule __wait_for_common __flush_workqueue drain_workqueue"),
+        (HELD_UP, "schedule __wait_for_common __flush_work __cancel_work_sync cancel_work_sync"),
+        (HELD_UP, "schedule __flush_work cancel_delayed_work_sync"),
+        (HELD_UP, "schedule wait_for_completion_state __wait_rcu_gp synchronize_rcu_normal"
+         " synchronize_rcu"),
+        (HELD_UP, "schedule wait_for_completion __synchronize_srcu synchronize_srcu"),
+        (HELD_UP, "schedule synchronize_rcu_expedited"),
+        (ATOMIC, "__might_resched alloc_vmap_area __get_vm_area_node __vmalloc_node_range_noprof"
+         " __vmalloc_node_noprof vzalloc_noprof"),
+        (ATOMIC, "__might_resched __vmalloc_node_range vmalloc_32_user"),
+        (ATOMIC, "__might_resched vfree"),
         (ATOMIC, "__might_resched down_read"),
         ("kernel BUG at lib/string_helpers.c:1040!", "fortify_panic"),
         ("kernel BUG at lib/string_helpers.c:1040!", "__fortify_panic"),
@@ -769,7 +782,8 @@ def test_what_noticed_it_is_not_to_blame(head: str, helpers: str) -> None:
 @pytest.mark.parametrize(
     "name",
     ["download", "down_the_ring", "kfree_skb", "kmemdup_nul", "upload", "update_curr",
-     "check_objects", "free_pages_and_caches", "skb_put_frags", "slabinfo_show"],
+     "check_objects", "free_pages_and_caches", "skb_put_frags", "slabinfo_show", "vmalloc_fault",
+     "flush_work_items", "cancel_workers", "synchronize_rcuref"],
 )  # fmt: skip
 def test_a_name_that_only_looks_like_a_helper_s_is_to_blame(name: str) -> None:
     assert traced_report(ATOMIC, "__might_resched", name, "caller").function == name
