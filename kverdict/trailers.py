@@ -23,10 +23,10 @@ _PROPER = re.compile(r'([0-9a-f]{12,64}) \("(.+)"\)')
 _NEARLY = re.compile(r"(?:commit )?([0-9a-f]{7,64})\b")
 _KEPT_BY_B4 = re.compile(r"[0-9a-f]{6}")
 # git takes trailers from a last paragraph only that has little else in it.  What begins like one
-# elsewhere was meant as one; of Fixes only with a commit behind it, the rest may be prose.
+# elsewhere was meant as one; of Fixes only with a commit behind it, the rest may be prose, and
+# prose has short words of these letters ("deadlock", "added").
 _MEANT = re.compile(rf"^({SIGNED}|{FIXES})[ \t]*:(.*)$", re.IGNORECASE | re.MULTILINE)
 _FOLDED = re.compile(r"\n[ \t]")
-_COMMIT = re.compile(r"(?:commit )?[0-9a-f]{4}")
 _MOST_FIXES = 20  # of one patch that are looked up, at some ten milliseconds each
 
 
@@ -65,7 +65,7 @@ def _strays(message: str, trailers: Sequence[Trailer]) -> list[Trailer]:
     for key in (SIGNED, FIXES):
         some = [one for one in meant if one.key == key]
         found += some[: max(0, len(some) - sum(one.key == key for one in trailers))]
-    return [one for one in found if one.key == SIGNED or _COMMIT.match(one.value)]
+    return [one for one in found if one.key == SIGNED or _NEARLY.match(one.value)]
 
 
 def lost_fixes(repository: Repository, mail: Mail) -> tuple[Trailer, ...]:

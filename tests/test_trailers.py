@@ -74,8 +74,12 @@ STRAY = Trailer("signed-off-by", ALICE, stray=True)
         (f"{LAST}\n\n[ rebased ]", [STRAY]),
         (f"{LAST}\n\nLink: https://x.example", [STRAY, Trailer("link", "https://x.example")]),
         (
-            f"Fixes: 1234 bad tag\n\n{LAST}",
-            [Trailer("fixes", "1234 bad tag", stray=True), Trailer("signed-off-by", ALICE)],
+            f"Fixes: 1234567 bad tag\n\n{LAST}",
+            [Trailer("fixes", "1234567 bad tag", stray=True), Trailer("signed-off-by", ALICE)],
+        ),
+        (
+            f"Fixes: commit 1234567\n\n{LAST}",
+            [Trailer("fixes", "commit 1234567", stray=True), Trailer("signed-off-by", ALICE)],
         ),
         (
             f'Fixes: 0123456789ab ("a long\n subject")\n\n{LAST}',
@@ -85,6 +89,16 @@ STRAY = Trailer("signed-off-by", ALICE, stray=True)
             ],
         ),
         (f"{LAST}\n\n{LAST}", [STRAY, Trailer("signed-off-by", ALICE)]),
+        *(
+            (f"Fixes: {prose}\n\n{LAST}", [Trailer("signed-off-by", ALICE)])
+            for prose in (
+                "deadlock in foo()",
+                "added checks",
+                "1234 of them",
+                "commit dead code",
+                "abcdef0ish numbers",
+            )
+        ),
         (f"Fixes: a crash\n > {LAST}\n  {LAST}\n\nThe end.", []),
     ],
 )
