@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,12 +71,16 @@ _INSIDE = re.compile(
 )
 # What was inlined is in no file: "In function 'memcpy'," and then each caller in its turn,
 # "    inlined from 'f' at x.c:15:2:".  The last caller is the one that is compiled.
-_INLINED = re.compile(rf"^(?:In (?:function|member function)|    inlined from) {_NAMED}.*[,:]$")
+_INLINED = re.compile(
+    rf"^(?P<what>In (?:function|member function)|    inlined from) {_NAMED}"
+    r"(?: at (?P<file>[^\s:][^:\n]{0,4094}):[0-9])?.*[,:]$"
+)
 _LD_INSIDE = re.compile(rf"^{_LD}: (?P<file>\S+): in function `(?P<function>[^'\n]{{1,200}})':$")
 # "  CC      virt/kvm/guest_memfd.o" (scripts/Kbuild.include, the short form of a command).
 _STEP = re.compile(r"^  (?P<verb>[A-Z][A-Z0-9_]{1,9})(?: \[M\])? +(?P<target>\S+)")
 
 _LONGEST_LINE = 64 << 10
+_MOST_CALLERS = 100  # of what is inlined; the last one replaces those beyond
 LONGEST_MESSAGE = 2000  # characters; what is longer is cut
 MOST_DIAGNOSTICS = 10_000  # of one log; a kernel with every driver and W=1 has fewer
 
@@ -172,15 +176,18 @@ class _Reader:
     """Messages with the function that a line before them named."""
 
     def __init__(self) -> None:
-        self._file: str | None = None  # None: what is inlined into the function is in any file
+        self._file: str | None = None
         self._function: str | None = None
+        self._inlined: list[tuple[str, str]] = []  # function and file, the innermost first
         self._linked: tuple[str | None, str | None] = (None, None)
 
     def read(self, line: str) -> Diagnostic | None:
         if match := _INSIDE.match(line):
             self._file, self._function = _inside(match["file"]), match["function"]
+            self._inlined = []
         elif match := _INLINED.match(line):
-            self._file, self._function = None, match["function"]
+            inner = self._inlined[:_MOST_CALLERS] if match["what"].startswith(" ") else []
+            self._inlined = [*inner, (match["function"], match["file"] or "")]
         elif match := _LD_INSIDE.match(line):
             self._linked = (_inside(match["file"]), match["function"])
         elif (found := diagnose(line)) is not None:
@@ -193,9 +200,24 @@ class _Reader:
                 return found
             file, function = self._linked
             return found.model_copy(update={"file": found.file or file, "function": function})
-        if found.file is not None and self._file in (None, found.file):
+        if found.file is not None and self._inlined:
+            return found.model_copy(update={"function": _of_a_source(self._inlined, found.file)})
+        if found.file is not None and self._file == found.file:
             return found.model_copy(update={"function": self._function})
         return found
+
+
+def _of_a_source(inlined: Sequence[tuple[str, str]], file: str) -> str:
+    """The innermost function that is in no header, else the outermost.
+
+    Of helpers in headers it tells whose call it is; who that function is inlined into in its turn
+    is gcc's choice, which a patch elsewhere in the file can change.  ``file`` is the message's, and
+    so the first function's.
+    """
+    (first, _), *callers = inlined
+    functions = [(first, file), *callers]
+    sources = (function for function, place in functions if not place.endswith(".h"))
+    return next(sources, functions[-1][0])
 
 
 def diagnostics(lines: Iterable[str]) -> tuple[Diagnostic, ...]:

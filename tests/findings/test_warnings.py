@@ -226,13 +226,44 @@ def told(log: str) -> list[Diagnostic]:
     return [item for _, item in messages(log.splitlines()) if item is not None]
 
 
-def test_what_is_inlined_belongs_to_the_function_that_is_compiled() -> None:
+def test_what_is_inlined_belongs_to_its_own_function() -> None:
     (old,) = told(INLINED)
-    assert old.function == "f"
+    assert old.function == "helper"
     step, rest = INLINED.split("\n", 1)
     new, same = told(f"{step}\n{BEFORE_IT}{rest}")
     assert (new.function, identity(same)) == ("g", identity(old))
     assert [item.function for item in told(IN_A_HEADER)] == ["u", "f"]
+
+
+FORTIFIED = """\
+In function 'memcpy',
+    inlined from 'copy_it' at ./include/linux/x.h:9:2,
+    inlined from 'helper' at drivers/foo.c:80:1{more}
+./include/linux/fortify-string.h:571:25: warning: call to '__write_overflow_field' declared with \
+attribute warning: detected write beyond size of field [-Wattribute-warning]
+"""
+INTO_A_CALLER = ",\n    inlined from 'caller' at drivers/foo.c:100:2:"
+
+
+def test_into_whom_a_function_is_inlined_does_not_matter() -> None:
+    (alone,) = told(FORTIFIED.format(more=":"))
+    (inlined,) = told(FORTIFIED.format(more=INTO_A_CALLER))
+    assert inlined.function == "helper"
+    assert identity(inlined) == identity(alone)
+    (other,) = told(FORTIFIED.format(more=":").replace("helper", "another"))
+    assert identity(other) != identity(alone)
+    (compiled,) = told(INLINED[INLINED.index("y.c:6:9") :])
+    out_of_line = compiled.model_copy(update={"function": "helper"})
+    assert [identity(item) for item in told(INLINED)] == [identity(out_of_line)]
+
+
+def test_of_headers_only_the_function_that_is_compiled_counts() -> None:
+    log = """\
+In function 'memcpy',
+    inlined from 'copy_it' at include/linux/x.h:9:2:
+include/linux/fortify-string.h:571:25: warning: w [-Wx]
+"""
+    assert [item.function for item in told(log)] == ["copy_it"]
 
 
 def test_a_clone_is_the_function_that_it_was_made_of() -> None:
