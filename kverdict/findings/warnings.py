@@ -236,12 +236,14 @@ _PLACES = re.compile(
     r"\b0x[0-9a-f]+\b|(?<=:)[0-9]+(?::[0-9]+)?|\bline [0-9]+|\b[0-9]+(?= bytes?\b)"
     r"|(?<=\+)0x[0-9a-f]+"
 )
+# __COUNTER__ at the end of a name: of BUILD_BUG_ON() and __UNIQUE_ID() (include/linux/compiler*.h).
+_COUNTED = re.compile(r"\b(__compiletime_assert_|__UNIQUE_ID_\w{0,200}?)[0-9]{1,9}\b")
 _CLONES = re.compile(r"\.(?:isra|constprop|part|cold|llvm)(?:\.[0-9]{1,9}){0,4}")
 
 
 def identity(message: Diagnostic) -> str:
     """The same for the same message in another build, wherever its line has moved to."""
-    text = _CLONES.sub("", _PLACES.sub("#", message.message))
+    text = _CLONES.sub("", _COUNTED.sub(r"\1#", _PLACES.sub("#", message.message)))
     function = _CLONES.sub("", message.function or "")
     parts = (message.tool, message.flag or message.severity, message.file, function, text)
     return ":".join(part or "" for part in parts)

@@ -266,6 +266,32 @@ include/linux/fortify-string.h:571:25: warning: w [-Wx]
     assert [item.function for item in told(log)] == ["copy_it"]
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (
+            "include/linux/compiler_types.h:560:45: error: call to '__compiletime_assert_812' "
+            "declared with attribute error: BUILD_BUG_ON failed: sizeof(struct kvm) != 8",
+            ("812", "815"),
+        ),
+        ("a.c:5:1: warning: unused variable '__UNIQUE_ID_x64_123' [-Wx]", ("_123", "_99")),
+        ("a.c:5:1: warning: '__UNIQUE_ID_alias123' defined but not used [-Wx]", ("123", "1000")),
+    ],
+)
+def test_the_counter_of_a_generated_name_does_not_matter(
+    before: str, after: tuple[str, str]
+) -> None:
+    one, other = told(before), told(before.replace(*after))
+    assert one != other
+    assert list(map(identity, one)) == list(map(identity, other))
+
+
+def test_a_generated_name_is_another_one_s() -> None:
+    log = "a.c:5:1: warning: unused variable '__UNIQUE_ID_x64_123' [-Wx]"
+    (one,), (other,) = told(log), told(log.replace("x64", "x32"))
+    assert identity(one) != identity(other)
+
+
 def test_a_clone_is_the_function_that_it_was_made_of() -> None:
     (one,) = told("x.c: In function 'f':\nx.c:1:2: warning: w [-Wx]")
     (clone,) = told("x.c: In function 'f.constprop':\nx.c:1:2: warning: w [-Wx]")
