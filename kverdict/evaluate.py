@@ -80,6 +80,7 @@ BOOT_AND_TEST = (
     "stages/ktap.py",
     "ktapworker.py",
     "findings/console.py",
+    "findings/headlines.py",
     "findings/suite.py",
     "accelerator.py",
     "allowlist.py",

@@ -4,10 +4,6 @@
 Only lines that printk wrote count: they carry a time stamp and a caller (CONFIG_PRINTK_TIME and
 CONFIG_PRINTK_CALLER, which the configuration asks for), so that what a program prints on the
 console forges nothing.  The caller also tells apart the reports of two CPUs that print at once.
-
-The formats are those of kernel/panic.c, lib/bug.c, arch/x86/kernel/{traps,dumpstack}.c,
-arch/x86/mm/fault.c, mm/kasan/report.c, lib/ubsan.c, kernel/locking/lockdep.c, kernel/hung_task.c,
-kernel/rcu/tree_stall.h, kernel/watchdog.c and kernel/sched/core.c in 6.12, 7.2 and 7.3.
 """
 
 from __future__ import annotations
@@ -22,6 +18,7 @@ from pathlib import Path
 
 from kverdict.allowlist import Allowlist, Entry
 from kverdict.errors import InfraError
+from kverdict.findings.headlines import CUT_SHORT, Headline, headline_of
 from kverdict.models import BenignLine, Splat, SplatKind
 from kverdict.sandbox import SRC
 
@@ -120,188 +117,6 @@ _REPORTERS = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class _Headline:
-    """The first line of a report: ``pattern`` may have the groups what, at and function.
-
-    ``later`` is of another line of the report: function, when the stack is always the same, or
-    why, which tells two bugs of one function apart.
-    """
-
-    kind: SplatKind
-    pattern: re.Pattern[str]
-    title: str  # with the groups of the pattern
-    end: str = ""  # a line that starts so ends the report; "" when there is none
-    everyone: bool = False  # the report is written by several CPUs
-    later: re.Pattern[str] | None = None
-
-
-def _headline(
-    kind: SplatKind,
-    pattern: str,
-    title: str,
-    end: str = "",
-    everyone: bool = False,
-    later: str | None = None,
-) -> _Headline:
-    told_later = re.compile(later) if later is not None else None
-    return _Headline(kind, re.compile(pattern), title, end, everyone, told_later)
-
-
-_END_TRACE = "---[ end trace"
-_RULE = "=========="
-_FUNCTION = r"(?P<function>[\w.]+)\+0x[0-9a-f]+/0x[0-9a-f]+"
-# In this order: the first that matches names the report.
-_HEADLINES = (
-    _headline(
-        SplatKind.PANIC,
-        r"Kernel panic - not syncing: (?P<what>.*)",
-        "{what}",
-        "---[ end Kernel panic",
-        everyone=True,
-    ),
-    _headline(
-        SplatKind.KASAN,
-        rf"BUG: KASAN: (?P<what>.*?)(?: in {_FUNCTION}.*)?$",
-        "{what} in {function}",
-        _RULE,
-    ),
-    _headline(
-        SplatKind.KASAN,  # the other two that find bad memory accesses
-        rf"BUG: (?P<tool>KFENCE|KMSAN): (?P<what>.*?)(?: in {_FUNCTION}.*)?$",
-        "{tool}: {what} in {function}",
-        _RULE,
-    ),
-    _headline(
-        SplatKind.LOCKUP,
-        r"(?:watchdog: )?BUG: soft lockup - CPU#\d+ stuck for \d+s! \[(?P<what>[^\]]*?)(?::\d+)?\]",
-        "soft lockup in {what}",
-        everyone=True,
-    ),
-    _headline(
-        SplatKind.LOCKUP,
-        r"(?:watchdog: )?(?:CPU\d+: )?Watchdog detected hard LOCKUP on cpu \d+",
-        "hard lockup",
-        everyone=True,
-    ),
-    _headline(SplatKind.LOCKUP, r"BUG: workqueue lockup - pool", "workqueue lockup"),
-    _headline(
-        SplatKind.RCU_STALL,
-        r"(?:rcu: )?INFO: (?P<what>\w+) (?:self-)?detected (?:expedited )?stalls?\b(?! ended)",
-        "{what} stall",
-        everyone=True,
-    ),
-    _headline(
-        SplatKind.HUNG_TASK,
-        r"INFO: task (?P<what>.{1,16}):\d+ blocked(?P<io> in I/O wait)? for more than \d+ seconds",
-        "task {what} blocked",
-    ),
-    _headline(
-        SplatKind.UBSAN,
-        r"UBSAN: (?P<what>.*) in (?P<at>\S+:\d+):\d+",
-        "{what} at {at}",
-        _END_TRACE,
-    ),
-    # All stacks are those of the task's end: where the lock was taken tells.
-    _headline(
-        SplatKind.LOCKDEP,
-        r"WARNING: .*/\d+ (?P<what>still has locks held)!",
-        "{what}",
-        later=r".* at: (?P<function>[\w.]+)\+0x",
-    ),
-    _headline(
-        SplatKind.LOCKDEP,
-        r"WARNING: (?P<what>"
-        r"possible (?:circular locking|recursive locking|irq lock inversion).*"
-        r"|.*lock order detected|inconsistent lock state|chain_key collision"
-        r"|Nested lock was not taken|bad unlock balance detected|bad contention detected"
-        r"|held lock freed|lock held when returning to user space"
-        r"|suspicious RCU usage)!?$",
-        "{what}",
-    ),
-    _headline(SplatKind.LOCKDEP, r"\[ BUG: (?P<what>Invalid wait context) \]", "{what}"),
-    _headline(SplatKind.LOCKDEP, r"INFO: (?P<what>trying to register non-static key)", "{what}"),
-    _headline(SplatKind.LOCKDEP, r"BUG: (?P<what>MAX_\w+ too low)!", "{what}"),
-    # 6.12: "WARNING: CPU: 0 PID: 9 at mm/x.c:3 f+0x1/0x2"
-    # 7.2:  "WARNING: mm/x.c:3 at f+0x1/0x2, CPU#0: comm/9"
-    _headline(
-        SplatKind.WARN,
-        rf"WARNING: (?:CPU: \d+ PID: \d+ )?(?:at )?(?P<at>[^\s:]+:\d+) (?:at )?{_FUNCTION}",
-        "at {at} in {function}",
-        _END_TRACE,
-    ),
-    _headline(
-        SplatKind.WARN,
-        rf"WARNING: (?:CPU: \d+ PID: \d+ )?at {_FUNCTION}",
-        "in {function}",
-        _END_TRACE,
-    ),
-    _headline(
-        SplatKind.OOPS,
-        r"BUG: (?P<what>kernel NULL pointer dereference|unable to handle[^,:]*?)"
-        r"(?: for address|, address| at)\b.*",
-        "{what} in {function}",
-        _END_TRACE,
-    ),
-    _headline(
-        SplatKind.OOPS,
-        r"BUG: (?P<what>.*stack guard page was hit) at\b.*",
-        "stack guard page was hit in {function}",
-        _END_TRACE,
-    ),
-    _headline(
-        SplatKind.OOPS,
-        r"(?:traps: )?PANIC: (?P<what>double fault)",
-        "{what} in {function}",
-        _END_TRACE,
-    ),
-    _headline(
-        SplatKind.OOPS,
-        r"(?P<what>Unable to handle kernel .*) at virtual",
-        "{what} in {function}",
-        _END_TRACE,
-    ),
-    _headline(
-        SplatKind.OOPS,
-        r"(?:Oops: )?(?P<what>[A-Za-z][\w ,'/-]*?)(?: 0x[0-9a-f]+)?: [0-9a-f]{4} \[#\d+\]",
-        "{what} in {function}",
-        _END_TRACE,
-    ),
-    _headline(
-        SplatKind.OOPS, r"(?P<what>Internal error: .*) \[#\d+\]", "{what} in {function}", _END_TRACE
-    ),
-    _headline(
-        SplatKind.BUG, r"kernel BUG at (?P<at>\S+:\d+)!", "at {at} in {function}", _END_TRACE
-    ),
-    _headline(SplatKind.BUG, r"kernel BUG at .*", "in {function}", _END_TRACE),
-    # All stacks are the workqueue's.
-    _headline(
-        SplatKind.BUG,
-        r"BUG: (?P<what>workqueue leaked [^:]*):.*",
-        "{what} in {function}",
-        later=r".*\b(?:workfn=|last function: )(?P<function>[\w.]+)",
-    ),
-    _headline(
-        SplatKind.BUG,
-        r"BUG: (?P<what>Bad page state)\b.*",
-        "{what}",
-        later=r"page dumped because: (?P<why>.*)",
-    ),
-    _headline(
-        SplatKind.BUG,
-        r"BUG: (?P<what>scheduling while atomic|sleeping function called from invalid context"
-        r"|scheduling in a non-blocking section|using \w+\(\) in preemptible"
-        r"|assuming \w+(?: \w+)? context|(?:spin|rw)lock [a-z ]+(?= on CPU)|Bad page \w+"
-        r"|Bad rss-counter state)\b.*",
-        "{what}",
-    ),
-    _headline(SplatKind.BUG, r"BUG (?P<what>\S+ \([^)]*\): .*)", "{what}"),
-    _headline(SplatKind.BUG, r"BUG: (?P<what>.*)", "{what}"),
-    _headline(SplatKind.WARN, r"WARNING: (?P<what>.*)", "{what}"),
-)
-_CUT_SHORT = _headline(SplatKind.WARN, "", "a report that was cut short")
-
-
 # Who called, and how the kernel was entered: it is the same for nearly all that happens.
 _ENTRY = re.compile(
     r"""^(?:
@@ -358,7 +173,7 @@ class KernelLine:
 class _Report:
     """A report that is being read."""
 
-    headline: _Headline
+    headline: Headline
     title: dict[str, str]
     first: KernelLine  # the headline's own line
     during: str | None
@@ -449,7 +264,7 @@ def _reports(lines: Sequence[KernelLine]) -> list[_Report]:
             continue
         open_reports = [r for r in open_reports if not r.is_over(line)]
         own = next((r for r in open_reports if r.first.caller == line.caller), None)
-        found = _match(line)
+        found = headline_of(line.text)
         if found is not None and (own is None or not _goes_on(own.headline, found[0])):
             open_reports = [r for r in open_reports if r is not own]
             report = _Report(*found, line, running, _back_to_cut([*before]))
@@ -466,13 +281,13 @@ def _reports(lines: Sequence[KernelLine]) -> list[_Report]:
     return sorted([*done, *_cut_short(lines, done)], key=lambda report: report.first.number)
 
 
-def _goes_on(headline: _Headline, next_one: _Headline) -> bool:
+def _goes_on(headline: Headline, next_one: Headline) -> bool:
     """Whether a second headline of one context belongs to the crash that it is reporting.
 
     "BUG: unable to handle ...", "kernel BUG at ..." and "PANIC: double fault" go on with "Oops:";
     a fault while an oops is being printed has that oops for its cause.
     """
-    return next_one.kind is SplatKind.OOPS and _is_fatal(headline)
+    return next_one.kind is SplatKind.OOPS and headline.is_fatal
 
 
 def _told_later(report: _Report) -> dict[str, str]:
@@ -482,11 +297,6 @@ def _told_later(report: _Report) -> dict[str, str]:
     own = (line for line in report.lines if line.caller == report.first.caller)
     told = (found.groupdict() for line in own if (found := pattern.match(line.text)))
     return next(told, {})
-
-
-def _is_fatal(headline: _Headline) -> bool:
-    """Whether it begins an oops."""
-    return headline.kind in (SplatKind.OOPS, SplatKind.BUG) and headline.end == _END_TRACE
 
 
 def _cut_short(lines: Sequence[KernelLine], reports: Sequence[_Report]) -> Iterator[_Report]:
@@ -502,20 +312,13 @@ def _cut_short(lines: Sequence[KernelLine], reports: Sequence[_Report]) -> Itera
             after = own[index : index + EXCERPT_LINES]
             same = [other for other in after if other.time - line.time <= _REPORT_GAP]
             if not _has_a_headline(same[1:]):
-                yield _Report(_CUT_SHORT, {}, line, None, same)
+                yield _Report(CUT_SHORT, {}, line, None, same)
 
 
 def _has_a_headline(after: Iterable[KernelLine]) -> bool:
     """Whether the report of a "cut here" came, before the next one."""
     own = takewhile(lambda line: _CUT_HERE not in line.text, after)
-    return any(_match(line) is not None for line in own)
-
-
-def _match(line: KernelLine) -> tuple[_Headline, dict[str, str]] | None:
-    for headline in _HEADLINES:
-        if found := headline.pattern.match(line.text):
-            return headline, {k: v for k, v in found.groupdict().items() if v is not None}
-    return None
+    return any(headline_of(line.text) is not None for line in own)
 
 
 def _back_to_cut(own: Sequence[KernelLine]) -> list[KernelLine]:
@@ -531,7 +334,7 @@ def _back_to_cut(own: Sequence[KernelLine]) -> list[KernelLine]:
 
 def _entry(report: _Report, allow: Allowlist) -> Entry | None:
     """The entry for a report's headline; nothing allows what ends the machine."""
-    if report.headline.kind is SplatKind.PANIC or _is_fatal(report.headline):
+    if report.headline.kind is SplatKind.PANIC or report.headline.is_fatal:
         return None
     return allow.find(report.first.text)
 
@@ -678,9 +481,11 @@ def _without_histories(lines: Iterable[KernelLine]) -> Iterator[KernelLine]:
     """Without the frames of those who had the memory before: they are not to blame."""
     history = False
     for line in lines:
-        history = _HISTORY.match(line.text) is not None or (history and line.text.startswith(" "))
-        if not (history and line.text.startswith(" ")):
-            yield line
+        if not line.text.startswith(" "):
+            history = _HISTORY.match(line.text) is not None
+        elif history:
+            continue
+        yield line
 
 
 def _fingerprint(report: _Report, frames: tuple[str, ...]) -> str:
@@ -712,7 +517,7 @@ def _noticed_by(report: _Report, frames: tuple[str, ...]) -> tuple[str, ...]:
 
     Its file where the kernel says it, for the compiler inlines helpers into each other.
     """
-    if "function" not in report.title and not _is_fatal(report.headline):
+    if "function" not in report.title and not report.headline.is_fatal:
         return ()  # what is at RIP need not have to do with it
     name = _named(report, _telling_lines(report))
     if name is None or name in frames[:1] or not _REPORTERS.match(name):
